@@ -37,6 +37,10 @@ class WaitTimeout(Exception):
         self.last = last
 
 
+class Refusal(Exception):
+    """What was asked cannot be done to the resource as it stands; the message says so and what to do."""
+
+
 class Resource(ABC):
     """One AWS resource.
 
@@ -104,9 +108,14 @@ def differing_keys(current: State, wanted: State) -> set[str]:
     """The keys of C(wanted) whose value C(current) does not already have.
 
     Dictionaries are compared by the keys that C(wanted) names, at every depth, since AWS fills in
-    defaults for the others. C(tags) are compared whole only where the module says so (see C(merge_tags)).
+    defaults for the others. C(tags) alone are compared whole, since C(merge_tags) has already kept those
+    that stay: a surplus one is to go.
     """
-    return {key for key, value in wanted.items() if not _covers(current.get(key), value)}
+    return {
+        key
+        for key, value in wanted.items()
+        if (current.get(key) != value if key == "tags" else not _covers(current.get(key), value))
+    }
 
 
 def _covers(current: Any, wanted: Any) -> bool:
@@ -130,6 +139,7 @@ def ensure(resource: Resource, state: str = "present", check_mode: bool = False)
     """Bring one resource to C(state).
 
     :raises AwsError: when AWS refuses.
+    :raises Refusal: when the module does.
     :raises WaitTimeout: when it does not settle.
     """
     current = None if is_unknown(resource.identity()) else resource.read()
@@ -170,7 +180,7 @@ def ensure_all(module: Any, resources: Sequence[Resource], state: str | None = N
     def attempt(resource: Resource) -> Outcome | Exception:
         try:
             return ensure(resource, target, module.check_mode)
-        except (AwsError, WaitTimeout) as error:
+        except (AwsError, Refusal, WaitTimeout) as error:
             return error
 
     if len(resources) <= 1:
