@@ -1,0 +1,122 @@
+# pasture.ollama: every command of the project. `make` alone lists them.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The interpreter: the system's rather than a shim of a version manager, which may not run. PYTHON=... overrides it.
+PYTHON ?= $(firstword $(wildcard $(foreach v,11 12 13,/usr/bin/python3.$(v) /usr/local/bin/python3.$(v))) python3)
+VENV := $(CURDIR)/.venv
+BIN := $(VENV)/bin
+# The sources as a tree of collections, and the collection as it is installed.
+DEV := $(CURDIR)/.build/dev
+INSTALLED := $(CURDIR)/.build/collections
+
+# Ansible wants a UTF-8 locale, and keeps its temporary files out of the home folder.
+export LC_ALL := C.UTF-8
+export ANSIBLE_HOME := $(CURDIR)/.build/ansible
+export ANSIBLE_LOCALHOST_WARNING := False
+export PATH := $(BIN):$(PATH)
+
+# --- Set-up ----------------------------------------------------------------------------------------------------------
+
+.PHONY: help
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+.PHONY: env-demo env-dev
+env-demo:
+	@$(PYTHON) tools/setup_env.py demo
+env-dev:
+	@$(PYTHON) tools/setup_env.py dev
+
+.PHONY: dev
+dev: env-dev
+	@$(BIN)/python tools/collection.py dev >/dev/null
+
+.PHONY: build
+build: env-demo ## build the collection and install it into .build/collections
+	@$(BIN)/python tools/collection.py build
+
+.PHONY: lock
+lock: env-dev ## write requirements/*.txt anew (UPGRADE=1: with the newest versions)
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" \
+	  $(if $(UPGRADE),--upgrade) requirements/demo.in image/pyproject.toml local/pyproject.toml -o requirements/demo.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" \
+	  $(if $(UPGRADE),--upgrade) requirements/dev.in image/pyproject.toml local/pyproject.toml -o requirements/dev.txt
+
+# --- The demonstration -----------------------------------------------------------------------------------------------
+
+# The recipe reads them from its environment, and as they were typed: a prompt may hold any quote or dollar sign.
+override DOC := $(value DOC)
+override PROMPT := $(value PROMPT)
+export DOC PROMPT
+
+.PHONY: demo demo-down
+demo: build ## run the whole pipeline on this machine (DOC=file PROMPT="..." for your own document; KEEP=1 to leave it running)
+	@ANSIBLE_COLLECTIONS_PATH=$(INSTALLED) $(BIN)/pasture-local demo \
+	  $(if $(KEEP),--keep) $(if $(DOC),--document "$$DOC") $(if $(PROMPT),--prompt "$$PROMPT")
+demo-down: env-demo ## end what `make demo KEEP=1` left running
+	@$(BIN)/pasture-local down
+
+# --- Checks ----------------------------------------------------------------------------------------------------------
+
+# What answers in seconds, and what takes minutes.
+FAST := lint types unit
+SLOW := changelog-lint docs-lint importer sanity units molecule integration
+
+.PHONY: check
+check: ## the fast loop: lint, types and unit tests
+	@$(MAKE) --keep-going $(FAST)
+
+.PHONY: test
+test: ## everything that is checked, each suite after the other
+	@$(MAKE) --keep-going $(FAST) $(SLOW)
+	@echo "All suites passed: $(FAST) $(SLOW)."
+
+.PHONY: lint
+lint: dev ## ruff, yamllint and ansible-lint (production profile)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/yamllint --strict .
+	ANSIBLE_COLLECTIONS_PATH=$(DEV) $(BIN)/ansible-lint --offline --profile production
+
+.PHONY: types
+types: dev ## mypy --strict
+	$(BIN)/mypy tools image/src local/src
+	cd $(DEV) && MYPYPATH=. $(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --namespace-packages --explicit-package-bases \
+	  -p ansible_collections.pasture.ollama.plugins.module_utils
+
+# Tests that start the emulator, the engine or Ansible are marked "integration" and run with the slow suites.
+UNIT := -m "not integration" --cov --cov-branch --cov-report=term:skip-covered
+.PHONY: unit
+unit: dev ## the unit tests, with branch coverage
+	$(BIN)/pytest $(UNIT)
+
+.PHONY: integration
+integration: dev build ## the worker and the main job on the embedded cloud
+	$(BIN)/pytest -m integration tests/integration image/tests local/tests
+
+.PHONY: molecule
+molecule: dev ## the scenarios of the roles on the embedded cloud
+	ANSIBLE_COLLECTIONS_PATH=$(DEV) $(BIN)/molecule test --all
+
+.PHONY: sanity units
+sanity: dev ## ansible-test sanity on the built collection
+	$(BIN)/python tools/run_ansible_test.py sanity
+units: dev ## ansible-test units on the built collection
+	$(BIN)/python tools/run_ansible_test.py units
+
+.PHONY: importer
+importer: build env-dev ## what Galaxy checks when a collection is uploaded
+	$(BIN)/python -m galaxy_importer.main .build/pasture-ollama-*.tar.gz
+
+.PHONY: docs-lint changelog-lint
+docs-lint: dev ## antsibull-docs on plugins, roles and docs
+	ANSIBLE_COLLECTIONS_PATH=$(DEV) $(BIN)/antsibull-docs lint-collection-docs --plugin-docs .
+changelog-lint: dev ## antsibull-changelog on the fragments
+	$(BIN)/antsibull-changelog lint
+
+.PHONY: clean
+clean: ## remove everything that was made here, the environment included
+	rm -rf .venv .build .pasture .ansible .cache .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache tests/output
