@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -97,20 +97,26 @@ def build() -> Path:
     return tarball
 
 
+def link(links: Mapping[Path, Path]) -> None:
+    """Make symbolic links (link -> target), or mend them."""
+    for name, target in links.items():
+        name.parent.mkdir(parents=True, exist_ok=True)
+        if name.is_symlink() and name.resolve() == target.resolve():
+            continue
+        name.unlink(missing_ok=True)
+        name.symlink_to(target)
+
+
+def aws_collections(tree: Path) -> dict[Path, Path]:
+    """Return the links that put the AWS collections of the ansible package into a tree of collections."""
+    packages = Path(sysconfig.get_path("purelib")) / "ansible_collections"
+    return {place(tree).parents[1] / namespace: packages / namespace for namespace in ("amazon", "community")}
+
+
 def dev() -> Path:
     """Link the sources, and the AWS collections beside them, into a tree of collections. Return the tree."""
     tree = BUILD / "dev"
-    packages = Path(sysconfig.get_path("purelib")) / "ansible_collections"
-    links = {place(tree): ROOT}
-    links |= {
-        place(tree).parents[1] / namespace: packages / namespace for namespace in ("amazon", "community")
-    }
-    for link, target in links.items():
-        link.parent.mkdir(parents=True, exist_ok=True)
-        if link.is_symlink() and link.resolve() == target.resolve():
-            continue
-        link.unlink(missing_ok=True)
-        link.symlink_to(target)
+    link({place(tree): ROOT, **aws_collections(tree)})
     return tree
 
 
@@ -128,6 +134,7 @@ def sanity() -> Path:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(place(BUILD / "collections"), target)
     shutil.copy(ROOT / ".gitignore", target)
+    link(aws_collections(tree))
     if kept.exists():
         output.parent.mkdir(parents=True, exist_ok=True)
         kept.rename(output)

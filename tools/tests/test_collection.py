@@ -58,12 +58,12 @@ def test_links_the_sources_and_the_aws_collections_and_mends_a_wrong_link(
     monkeypatch.setattr(collection, "ROOT", root)
     monkeypatch.setattr(collection, "BUILD", root / ".build")
     tree = collection.dev()
-    link = tree / "ansible_collections/pasture/ollama"
-    assert link.resolve() == root
-    link.unlink()
-    link.symlink_to(root / "plugins")
+    place = tree / "ansible_collections/pasture/ollama"
+    assert place.resolve() == root
+    place.unlink()
+    place.symlink_to(root / "plugins")
     collection.dev()
-    assert link.resolve() == root
+    assert place.resolve() == root
     assert (tree / "ansible_collections/amazon/aws/galaxy.yml").exists() or (
         tree / "ansible_collections/amazon/aws/MANIFEST.json"
     ).exists()
