@@ -22,20 +22,11 @@ from ansible_collections.pasture.ollama.plugins.module_utils._resource import (
     merge_tags,
     wait_until,
 )
+from ansible_collections.pasture.ollama.plugins.module_utils._tags import tag_change, tag_dict, upper_list
 from ansible_collections.pasture.ollama.plugins.module_utils._unknown import unknown
 
 #: The tag that says which stack a resource belongs to. Without it a resource is somebody else's.
 OWNER_TAG = "pasture:stack"
-
-
-def tags_of(described: dict[str, Any]) -> dict[str, str]:
-    """EC2's list of tags as a dictionary."""
-    return {tag["Key"]: tag["Value"] for tag in described.get("Tags") or []}
-
-
-def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
-    """A dictionary of tags as EC2 wants it."""
-    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
 
 
 class Ec2Resource(Resource):
@@ -72,7 +63,7 @@ class Ec2Resource(Resource):
 
         :raises Refusal: when two resources carry the same name and stack.
         """
-        mine = [one for one in self.candidates() if self._is_mine(tags_of(one))]
+        mine = [one for one in self.candidates() if self._is_mine(tag_dict(one.get("Tags")))]
         if len(mine) > 1:
             ids = ", ".join(sorted(str(one.get(self.id_field)) for one in mine))
             raise Refusal(f"{len(mine)} of them carry this name and stack ({ids}); delete or rename all but one")
@@ -85,7 +76,7 @@ class Ec2Resource(Resource):
         described = self.find()
         if described is None:
             return None
-        identified = {self.id_key: described[self.id_field], "tags": tags_of(described)}
+        identified = {self.id_key: described[self.id_field], "tags": tag_dict(described.get("Tags"))}
         return {**self.state(described), **identified}
 
     def wanted(self, current: State | None) -> State:
@@ -100,16 +91,15 @@ class Ec2Resource(Resource):
 
     def tag(self, resource_id: str, current: dict[str, str], wanted: dict[str, str]) -> None:
         """Make the tags C(wanted), by the two calls that EC2 has for it."""
-        surplus = [{"Key": key} for key in sorted(current.keys() - wanted.keys())]
-        added = {key: value for key, value in wanted.items() if current.get(key) != value}
-        if surplus:
-            self.api.call("delete_tags", Resources=[resource_id], Tags=surplus)
-        if added:
-            self.api.call("create_tags", Resources=[resource_id], Tags=tag_list(added))
+        change = tag_change(current, wanted)
+        if change.removed:
+            self.api.call("delete_tags", Resources=[resource_id], Tags=[{"Key": key} for key in change.removed])
+        if change.added:
+            self.api.call("create_tags", Resources=[resource_id], Tags=upper_list(change.added))
 
     def specification(self) -> list[dict[str, Any]]:
         """The tags for a creating call, so that nothing is ever made that cannot be found again."""
-        return [{"ResourceType": self.resource_type, "Tags": tag_list(self.tags)}]
+        return [{"ResourceType": self.resource_type, "Tags": upper_list(self.tags)}]
 
     def in_vpc(self) -> list[dict[str, Any]]:
         """The filter for resources of this VPC."""
