@@ -36,14 +36,15 @@ dev: env-dev
 
 .PHONY: build
 build: env-demo ## build the collection and install it into .build/collections
-	@$(BIN)/python tools/collection.py build
+	@$(BIN)/python tools/collection.py build >/dev/null
 
+LOCK = $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url \
+  --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+PROJECTS := image/pyproject.toml local/pyproject.toml
 .PHONY: lock
 lock: env-dev ## write requirements/*.txt anew (UPGRADE=1: with the newest versions)
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" \
-	  $(if $(UPGRADE),--upgrade) requirements/demo.in image/pyproject.toml local/pyproject.toml -o requirements/demo.txt
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" \
-	  $(if $(UPGRADE),--upgrade) requirements/dev.in image/pyproject.toml local/pyproject.toml -o requirements/dev.txt
+	$(LOCK) requirements/dev.in $(PROJECTS) -o requirements/dev.txt
+	$(LOCK) requirements/demo.in $(PROJECTS) -c requirements/dev.txt -o requirements/demo.txt
 
 # --- The demonstration -----------------------------------------------------------------------------------------------
 
@@ -112,8 +113,10 @@ importer: build env-dev ## what Galaxy checks when a collection is uploaded
 	$(BIN)/python -m galaxy_importer.main .build/pasture-ollama-*.tar.gz
 
 .PHONY: docs-lint changelog-lint
-docs-lint: dev ## antsibull-docs on plugins, roles and docs
-	ANSIBLE_COLLECTIONS_PATH=$(DEV) $(BIN)/antsibull-docs lint-collection-docs --plugin-docs .
+docs-lint: build env-dev ## antsibull-docs on plugins, roles and docs
+	# It copies what git knows of a collection, and git knows nothing of those in our folders: hide git from it.
+	GIT_CEILING_DIRECTORIES=$(VENV):$(CURDIR)/.build $(BIN)/antsibull-docs lint-collection-docs --plugin-docs \
+	  $(INSTALLED)/ansible_collections/pasture/ollama
 changelog-lint: dev ## antsibull-changelog on the fragments
 	$(BIN)/antsibull-changelog lint
 

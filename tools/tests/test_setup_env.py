@@ -59,6 +59,13 @@ def test_does_nothing_when_nothing_has_changed(root: Path, commands: list[list[s
     assert commands == []
 
 
+def test_what_the_checks_run_with_serves_the_demonstration(root: Path, commands: list[list[str]]) -> None:
+    setup_env.main(["dev", "--environment", str(root / "env")])
+    commands.clear()
+    setup_env.main(["demo", "--environment", str(root / "env")])
+    assert commands == []
+
+
 def test_installs_again_when_a_lock_has_changed_but_keeps_the_environment(
     root: Path, commands: list[list[str]]
 ) -> None:
