@@ -84,7 +84,7 @@ lint: dev ## ruff, yamllint and ansible-lint (production profile)
 
 .PHONY: types
 types: dev ## mypy --strict
-	$(BIN)/mypy tools image/src local/src
+	$(BIN)/mypy tools benchmarks image/src local/src
 	cd $(DEV) && MYPYPATH=. $(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --namespace-packages --explicit-package-bases \
 	  -p ansible_collections.pasture.ollama.plugins.module_utils
 
@@ -110,7 +110,7 @@ units: dev ## ansible-test units on the built collection
 
 .PHONY: importer
 importer: build env-dev ## what Galaxy checks when a collection is uploaded
-	$(BIN)/python -m galaxy_importer.main .build/pasture-ollama-*.tar.gz
+	cd .build && $(BIN)/python -m galaxy_importer.main pasture-ollama-*.tar.gz
 
 .PHONY: docs-lint changelog-lint
 docs-lint: build env-dev ## antsibull-docs on plugins, roles and docs
