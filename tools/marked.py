@@ -2,7 +2,7 @@
 """Find all processes that a command started, also those that left its group, its session and its parent.
 
 The command gets a variable of its own in its environment. Whoever has it is one of its processes, and so is
-every descendant of such a process, because the embedded cloud gives its tasks an environment made from scratch.
+every descendant of such a process: the embedded cloud gives its tasks an environment made from scratch.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def pss(pid: int) -> int:
 class Mark:
     """A mark, and the processes that were ever seen under it.
 
-    A descendant without the mark is lost from sight when its parent ends, unless it was seen before: look often.
+    A descendant without the mark is lost when its parent ends, unless it was seen before: look often.
     """
 
     def __init__(self) -> None:
