@@ -1,4 +1,3 @@
-# -*- coding: utf-8 -*-
 # Copyright: Contributors to the pasture.ollama project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -66,7 +65,9 @@ class Ec2Resource(Resource):
         mine = [one for one in self.candidates() if self._is_mine(tag_dict(one.get("Tags")))]
         if len(mine) > 1:
             ids = ", ".join(sorted(str(one.get(self.id_field)) for one in mine))
-            raise Refusal(f"{len(mine)} of them carry this name and stack ({ids}); delete or rename all but one")
+            raise Refusal(
+                f"{len(mine)} of them carry this name and stack ({ids}); delete or rename all but one"
+            )
         return mine[0] if mine else None
 
     def _is_mine(self, tags: dict[str, str]) -> bool:
@@ -93,7 +94,9 @@ class Ec2Resource(Resource):
         """Make the tags C(wanted), by the two calls that EC2 has for it."""
         change = tag_change(current, wanted)
         if change.removed:
-            self.api.call("delete_tags", Resources=[resource_id], Tags=[{"Key": key} for key in change.removed])
+            self.api.call(
+                "delete_tags", Resources=[resource_id], Tags=[{"Key": key} for key in change.removed]
+            )
         if change.added:
             self.api.call("create_tags", Resources=[resource_id], Tags=upper_list(change.added))
 

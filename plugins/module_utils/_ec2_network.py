@@ -1,4 +1,3 @@
-# -*- coding: utf-8 -*-
 # Copyright: Contributors to the pasture.ollama project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -16,6 +15,7 @@ from typing import Any
 from ansible_collections.pasture.ollama.plugins.module_utils._aws import Api
 from ansible_collections.pasture.ollama.plugins.module_utils._ec2 import Ec2Resource
 from ansible_collections.pasture.ollama.plugins.module_utils._resource import Refusal, State, wait_until
+from ansible_collections.pasture.ollama.plugins.module_utils._unknown import unknown
 
 #: Seconds. A NAT gateway takes one to three minutes; a subnet is free when the last interface is gone.
 _NAT_TIMEOUT = 600.0
@@ -40,7 +40,9 @@ class Vpc(Ec2Resource):
     def state(self, described: dict[str, Any]) -> State:
         flags = {}
         for key, attribute in (("dns_hostnames", "enableDnsHostnames"), ("dns_support", "enableDnsSupport")):
-            answer = self.api.call("describe_vpc_attribute", VpcId=described["VpcId"], Attribute=attribute) or {}
+            answer = (
+                self.api.call("describe_vpc_attribute", VpcId=described["VpcId"], Attribute=attribute) or {}
+            )
             flags[key] = bool(answer[attribute[0].upper() + attribute[1:]]["Value"])
         return {"cidr": described["CidrBlock"], **flags}
 
@@ -48,7 +50,9 @@ class Vpc(Ec2Resource):
         return {"cidr": self.cidr, "dns_hostnames": True, "dns_support": True, **super().wanted(current)}
 
     def create(self, wanted: State) -> None:
-        answer = self.api.call("create_vpc", CidrBlock=self.cidr, TagSpecifications=self.specification()) or {}
+        answer = (
+            self.api.call("create_vpc", CidrBlock=self.cidr, TagSpecifications=self.specification()) or {}
+        )
         vpc_id = answer["Vpc"]["VpcId"]
         wait_until("visible", self.find, lambda found: found is not None, timeout=60)
         self._enable_dns(vpc_id, {"dns_hostnames"})  # AWS turns on DNS support by itself, but not host names
@@ -119,7 +123,9 @@ class Subnet(Ec2Resource):
 
     def settle(self, present: bool) -> None:
         if present:
-            wait_until("available", self.find, lambda found: bool(found and found["State"] == "available"), 60)
+            wait_until(
+                "available", self.find, lambda found: bool(found and found["State"] == "available"), 60
+            )
 
     def delete(self, current: State) -> None:
         self.delete_when_free(
@@ -169,7 +175,9 @@ class InternetGateway(Ec2Resource):
                 VpcId=current["attached_to"],
             )
         self.api.call(
-            "delete_internet_gateway", missing=["InvalidInternetGatewayID.NotFound"], InternetGatewayId=gateway_id
+            "delete_internet_gateway",
+            missing=["InvalidInternetGatewayID.NotFound"],
+            InternetGatewayId=gateway_id,
         )
 
 
@@ -187,6 +195,9 @@ class ElasticAddress(Ec2Resource):
 
     def state(self, described: dict[str, Any]) -> State:
         return {"public_ip": described.get("PublicIp")}
+
+    def computed(self) -> State:
+        return {**super().computed(), "public_ip": unknown("public IP address")}
 
     def create(self, wanted: State) -> None:
         self.api.call("allocate_address", Domain="vpc", TagSpecifications=self.specification())
@@ -246,7 +257,9 @@ class NatGateway(Ec2Resource):
 
     def update(self, current: State, wanted: State, changed_keys: set[str]) -> None:
         if changed_keys - {"tags"}:
-            raise Refusal(f"{current[self.id_key]} stands in another subnet or has another address; delete it first")
+            raise Refusal(
+                f"{current[self.id_key]} stands in another subnet or has another address; delete it first"
+            )
         super().update(current, wanted, changed_keys)
 
     def delete(self, current: State) -> None:
@@ -295,7 +308,11 @@ class RouteTable(Ec2Resource):
         self.routes = routes or {}
 
     def candidates(self) -> Iterable[dict[str, Any]]:
-        return self.api.pages("describe_route_tables", "RouteTables", Filters=self.in_vpc()) if self.vpc_id else ()
+        return (
+            self.api.pages("describe_route_tables", "RouteTables", Filters=self.in_vpc())
+            if self.vpc_id
+            else ()
+        )
 
     def state(self, described: dict[str, Any]) -> State:
         # Routes to a gateway endpoint have a prefix list as their destination and come with the endpoint.
@@ -329,7 +346,10 @@ class RouteTable(Ec2Resource):
         present = {route["destination"]: route["target"] for route in existing}
         for cidr in sorted(present.keys() - self.routes.keys()):
             self.api.call(
-                "delete_route", missing=["InvalidRoute.NotFound"], RouteTableId=table_id, DestinationCidrBlock=cidr
+                "delete_route",
+                missing=["InvalidRoute.NotFound"],
+                RouteTableId=table_id,
+                DestinationCidrBlock=cidr,
             )
         for cidr, target in sorted(self.routes.items()):
             if present.get(cidr) == target:

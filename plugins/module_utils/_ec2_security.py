@@ -1,4 +1,3 @@
-# -*- coding: utf-8 -*-
 # Copyright: Contributors to the pasture.ollama project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -31,7 +30,9 @@ class SecurityGroup(Ec2Resource):
     id_field = "GroupId"
     id_key = "group_id"
 
-    def __init__(self, api: Api, name: str, tags: dict[str, str], vpc_id: str | None, description: str = "") -> None:
+    def __init__(
+        self, api: Api, name: str, tags: dict[str, str], vpc_id: str | None, description: str = ""
+    ) -> None:
         super().__init__(api, name, tags, vpc_id)
         self.description = description
 
@@ -56,15 +57,12 @@ class SecurityGroup(Ec2Resource):
 
     def update(self, current: State, wanted: State, changed_keys: set[str]) -> None:
         if "description" in changed_keys:
-            raise Refusal(f"its description is {current['description']!r} and cannot be changed; delete the group first")
+            raise Refusal(
+                f"its description is {current['description']!r} and cannot be changed; delete the group first"
+            )
         super().update(current, wanted, changed_keys)
 
     def delete(self, current: State) -> None:
-        # Two groups that name each other hold each other; without rules they do not.
-        rules = GroupRules(self.api, self.name, current["group_id"], {}, {})
-        held = rules.read()
-        if held:
-            rules.update(held, {"ingress": [], "egress": []}, {"ingress", "egress"})
         self.delete_when_free(
             "delete_security_group",
             missing="InvalidGroup.NotFound",
@@ -100,7 +98,9 @@ class GroupRules(Resource):
         return self.group_id
 
     def read(self) -> State | None:
-        answer = self.api.call("describe_security_groups", missing=["InvalidGroup.NotFound"], GroupIds=[self.group_id])
+        answer = self.api.call(
+            "describe_security_groups", missing=["InvalidGroup.NotFound"], GroupIds=[self.group_id]
+        )
         if answer is None:
             return None
         group = answer["SecurityGroups"][0]
