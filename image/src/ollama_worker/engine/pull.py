@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bringing a model into the shared store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from ollama_worker import log
+from ollama_worker.engine.client import OllamaClient
+from ollama_worker.engine.process import EngineProcess
+from ollama_worker.engine.store import ModelStore
+from ollama_worker.errors import EngineError, StoppingError
+
+# Seconds between two lines of progress.
+_PROGRESS_INTERVAL = 15.0
+_READY_SECONDS = 60.0
+
+
+def ensure_in_store(
+    store: ModelStore,
+    model: str,
+    *,
+    environment: Mapping[str, str],
+    seconds: float,
+    stopping: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Have the model in the store: wait while another task brings it, else pull it.
+
+    :param environment: further variables of the engine that pulls.
+    :param seconds: how long to wait for another task.
+    :returns: whether it was pulled here.
+    :raises RetryableError: when the lock is not had in time or the pull fails.
+    :raises StoppingError: when the worker is told to stop meanwhile.
+    """
+    if store.complete(model):
+        return False
+
+    def waiting(waited: float) -> bool:
+        if stopping():
+            raise StoppingError("Told to stop while waiting for the model.")
+        if int(waited) % 30 < 2:
+            log.info("waiting for the model that another task is bringing", model=model, seconds=int(waited))
+        return not store.complete(model)
+
+    with store.locked(seconds=seconds, waiting=waiting) as held:
+        if not held or store.complete(model):
+            return False
+        staging = store.staging(model)
+        engine = EngineProcess(staging, environment)
+        try:
+            engine.wait_until_ready(_READY_SECONDS, stopping)
+            client = OllamaClient(engine.url, silence_seconds=300.0, connections=1)
+            try:
+                client.pull(model, Progress(model, stopping))
+            finally:
+                client.close()
+        finally:
+            engine.stop()
+        published = store.publish(staging)
+        if not store.complete(model):
+            raise EngineError(
+                f"The engine pulled {model} but left no complete store behind; it published {published}."
+            )
+        log.info("model published", model=model, manifests=published)
+        return True
+
+
+class Progress:
+    """Logs how far a pull is, a few times a minute."""
+
+    def __init__(self, model: str, stopping: Callable[[], bool] = lambda: False) -> None:
+        self._model = model
+        self._stopping = stopping
+        self._next = 0.0
+
+    def __call__(self, status: str, done: int, total: int) -> None:
+        """Take one line of the engine's progress.
+
+        :raises StoppingError: when the worker is told to stop.
+        """
+        if self._stopping():
+            raise StoppingError("Told to stop while pulling the model.")
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _PROGRESS_INTERVAL
+            percent = round(100 * done / total, 1) if total else None
+            log.info(
+                "pulling the model", model=self._model, status=status, done=done, total=total, percent=percent
+            )

@@ -1,0 +1,400 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The flow of documents: receive, prepare, infer, finish, on threads of their own.
+
+    receiver -> preparing threads -> ready queue -> one thread per slot -> finishing threads
+
+Each inference slot has a thread that takes the next prepared document the moment it is done with one;
+loading and storing go on beside it. The number of messages in hand is bounded, so memory is too,
+whatever the backlog. Threads, because all that is waited for are sockets (which release the
+interpreter's lock) and botocore is synchronous.
+
+One more thread, the keeper, extends the visibility of all messages in hand, holds the task's
+scale-in protection and writes the health file.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from ollama_worker import log
+from ollama_worker.documents import DocumentWork, Job, SkippedError
+from ollama_worker.engine.manager import EngineManager
+from ollama_worker.errors import PermanentError, RetryableError, StoppingError, WorkerError
+from ollama_worker.events import DocumentEvent, Ignored, parse
+from ollama_worker.health import HealthFile
+from ollama_worker.protection import TaskProtection
+from ollama_worker.settings import Settings
+from ollama_worker.source import SupersededError
+from ollama_worker.sqs import BATCH, Message, Queue, retry_delay
+
+_TICK = 0.25
+# Between two attempts to receive when SQS cannot be reached.
+_RECEIVE_PAUSE = 5.0
+# Kept of the stop timeout for handing back, announcing and closing the engine.
+_STOP_MARGIN = 12.0
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """A message in hand and what became of the documents in it."""
+
+    message: Message
+    received: float = field(default_factory=time.monotonic)
+    open_documents: int = 0
+    retry: RetryableError | None = None
+    settled: bool = False
+    lost: bool = False
+    started: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Pipeline:
+    """Processes the messages of one queue until it is told to stop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        messages: Queue,
+        work: DocumentWork,
+        engine: EngineManager,
+        metrics: log.Metrics,
+        stopping: threading.Event,
+    ) -> None:
+        self._settings = settings
+        self._messages = messages
+        self._work = work
+        self._engine = engine
+        self._metrics = metrics
+        self._stopping = stopping
+        self._abandon = threading.Event()
+        self._done = threading.Event()
+        self._in_hand: set[Delivery] = set()
+        self._changed = threading.Condition()
+        self._ready: queue.SimpleQueue[tuple[Delivery, Job] | None] = queue.SimpleQueue()
+        self._health = HealthFile(settings.work_dir)
+        self._protection = TaskProtection(settings.ecs_agent_uri)
+        self._max_receives: int | None = None
+        self._slots = settings.slots
+
+    def run(self) -> None:
+        """Work until `stopping` is set and everything in hand is finished or handed back.
+
+        :raises EngineError: when the engine cannot be used; all messages were handed back.
+        """
+        keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
+        keeper.start()
+        try:
+            self._await_engine()
+            self._slots = min(self._settings.slots, self._engine.facts.slots)
+            self._max_receives = self._messages.max_receives()
+            self._flow()
+        except StoppingError:
+            pass
+        finally:
+            self._done.set()
+            keeper.join(10.0)
+            self._protection.update(busy=False)
+        if self._engine.failure is not None and not self._stopping.is_set():
+            raise self._engine.failure
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether what is still in inference is to be given up."""
+        return self._abandon.is_set()
+
+    def _await_engine(self) -> None:
+        while not self._engine.wait_ready(_TICK):
+            if self._stopping.is_set():
+                raise StoppingError("Told to stop before the engine was ready.")
+
+    def _flow(self) -> None:
+        side = 2 + min(self._slots, 6)
+        slots = [
+            threading.Thread(target=self._slot, name=f"slot-{number}", daemon=True)
+            for number in range(self._slots)
+        ]
+        with (
+            ThreadPoolExecutor(side, "prepare") as preparing,
+            ThreadPoolExecutor(side, "finish") as finishing,
+        ):
+            self._finish_pool = finishing
+            for slot in slots:
+                slot.start()
+            self._receive_until_stopped(preparing)
+            self._drain()
+            for _ in slots:
+                self._ready.put(None)
+            for slot in slots:
+                slot.join()
+
+    def _receive_until_stopped(self, preparing: ThreadPoolExecutor) -> None:
+        # One message in each slot, as many ready or on their way, and a few being stored.
+        capacity = 2 * self._slots + 2
+        while not self._stopping.is_set():
+            if self._engine.failure is not None:
+                return
+            with self._changed:
+                free = capacity - len(self._in_hand)
+                if free <= 0:
+                    self._changed.wait(_TICK)
+                    continue
+            if not self._engine.ready:
+                self._stopping.wait(_TICK)
+                continue
+            try:
+                received = self._messages.receive(min(free, BATCH), self._settings.poll_seconds)
+            except WorkerError as error:
+                log.warning("receive failed", error=str(error), error_type=error.slug)
+                self._stopping.wait(_RECEIVE_PAUSE)
+                continue
+            for message in received:
+                delivery = Delivery(message)
+                with self._changed:
+                    self._in_hand.add(delivery)
+                preparing.submit(self._guarded, delivery, self._prepare, delivery)
+            if received:
+                self._protection.update(busy=True)
+
+    def _drain(self) -> None:
+        """Finish what is in inference, hand back what is not."""
+        begun = time.monotonic()
+        patience = max(0.0, self._settings.stop_timeout - _STOP_MARGIN)
+        log.info("draining", in_hand=len(self._in_hand))
+        with self._changed:
+            while self._in_hand:
+                if self._engine.failure is not None or time.monotonic() - begun > patience:
+                    self._abandon.set()
+                if time.monotonic() - begun > patience + _STOP_MARGIN / 2:
+                    break
+                self._changed.wait(_TICK)
+        for delivery in list(self._in_hand):
+            self._settle(delivery, StoppingError("The worker stops."))
+
+    def _prepare(self, delivery: Delivery) -> None:
+        """Everything before inference."""
+        try:
+            parsed = parse(delivery.message.body)
+        except PermanentError as error:
+            self._reject(delivery, None, error)
+            self._settle(delivery)
+            return
+        events = [event for event in parsed if isinstance(event, DocumentEvent)]
+        for entry in parsed:
+            if isinstance(entry, Ignored):
+                self._metrics.emit("event ignored", {"DocumentsIgnored": 1}, reason=entry.reason)
+        delivery.open_documents = len(events)
+        if not events:
+            self._settle(delivery)
+        for event in events:
+            self._document(delivery, Job(event), self._prepare_document)
+
+    def _prepare_document(self, delivery: Delivery, job: Job) -> None:
+        if self._stopping.is_set():
+            raise StoppingError("The worker stops.")
+        self._work.look_up(job)
+        if job.stored is None:
+            self._work.load(job)
+        if job.stored is None:
+            self._work.extract(job)
+        if job.stored is not None:
+            self._finish(delivery, job)
+            return
+        job.seconds["prepared"] = time.monotonic()
+        self._ready.put((delivery, job))
+
+    def _slot(self) -> None:
+        while (item := self._ready.get()) is not None:
+            delivery, job = item
+            self._guarded(delivery, self._document, delivery, job, self._infer)
+
+    def _infer(self, delivery: Delivery, job: Job) -> None:
+        if self._stopping.is_set():
+            raise StoppingError("The worker stops.")
+        delivery.started = True
+        job.seconds["engine_wait"] = time.monotonic() - job.seconds.pop("prepared")
+        self._work.infer(job)
+        self._finish_pool.submit(self._guarded, delivery, self._document, delivery, job, self._finish)
+
+    def _finish(self, delivery: Delivery, job: Job) -> None:
+        if job.stored is None:
+            self._work.store(job)
+        self._work.announce(job)
+        self._report_success(delivery, job)
+        job.discard()
+        self._close(delivery)
+
+    def _document(self, delivery: Delivery, job: Job, stage: Callable[[Delivery, Job], None]) -> None:
+        """Run a stage; its errors end the document, one way or the other."""
+        try:
+            stage(delivery, job)
+        except (SkippedError, SupersededError) as error:
+            job.discard()
+            self._metrics.emit(
+                "document skipped", {"DocumentsIgnored": 1}, **_names(delivery, job), reason=str(error)
+            )
+            self._close(delivery)
+        except PermanentError as error:
+            job.discard()
+            self._reject(delivery, job.event, error)
+            self._close(delivery)
+        except WorkerError as error:
+            job.discard()
+            retry = (
+                error if isinstance(error, RetryableError) else RetryableError(str(error), slug=error.slug)
+            )
+            self._close(delivery, retry, job)
+        except Exception as error:
+            job.discard()
+            log.log(40, "unexpected error", error=error, **_names(delivery, job))
+            self._close(delivery, RetryableError(f"Unexpected error: {error!r}", slug="unexpected"), job)
+
+    def _guarded(self, delivery: Delivery, function: Callable[..., None], *arguments: object) -> None:
+        """Run something on a thread: what escapes it gives the message back."""
+        try:
+            function(*arguments)
+        except WorkerError as error:
+            retry = (
+                error if isinstance(error, RetryableError) else RetryableError(str(error), slug=error.slug)
+            )
+            self._settle(delivery, retry)
+        except Exception as error:
+            log.log(40, "unexpected error", error=error, message_id=delivery.message.id)
+            self._settle(delivery, RetryableError(f"Unexpected error: {error!r}", slug="unexpected"))
+
+    def _reject(self, delivery: Delivery, event: DocumentEvent | None, error: WorkerError) -> None:
+        """Announce a failure and put the message on the dead-letter queue, with the reason."""
+        chain_id = event.chain_id if event is not None else ""
+        if event is not None:
+            self._work.announce_failure(event, error)
+        self._messages.bury(delivery.message, error, chain_id)
+        self._metrics.emit(
+            "document failed",
+            {"DocumentsFailed": 1},
+            chain_id=chain_id or None,
+            document=event.document.url if event is not None else None,
+            message_id=delivery.message.id,
+            error_type=error.slug,
+            error=str(error),
+        )
+
+    def _close(self, delivery: Delivery, retry: RetryableError | None = None, job: Job | None = None) -> None:
+        """One document of a message has ended."""
+        last = self._max_receives is not None and delivery.message.receives >= self._max_receives
+        if retry is not None and job is not None and last and not isinstance(retry, StoppingError):
+            # The queue would move it away silently: say that it failed, and why.
+            final = PermanentError(
+                f"Given up after {delivery.message.receives} receives: {retry}", slug=retry.slug
+            )
+            self._reject(delivery, job.event, final)
+            retry = None
+        with delivery.lock:
+            delivery.open_documents -= 1
+            delivery.retry = delivery.retry or retry
+            if delivery.open_documents > 0:
+                return
+        self._settle(delivery, delivery.retry)
+
+    def _settle(self, delivery: Delivery, retry: RetryableError | None = None) -> None:
+        """Delete a message, or hand it back."""
+        with delivery.lock:
+            if delivery.settled:
+                return
+            delivery.settled = True
+        message = delivery.message
+        try:
+            if retry is None:
+                self._messages.delete(message)
+            elif isinstance(retry, StoppingError):
+                self._messages.hand_back(message)
+                log.info("message handed back", message_id=message.id)
+            else:
+                delay = retry_delay(message.receives)
+                self._metrics.emit(
+                    "document will be tried again",
+                    {"DocumentsRetried": 1},
+                    message_id=message.id,
+                    receives=message.receives,
+                    delay=delay,
+                    error_type=retry.slug,
+                    error=str(retry),
+                )
+                self._messages.hand_back(message, delay)
+        except WorkerError as error:
+            # Its visibility will end by itself, and the work is found done.
+            log.warning("message could not be settled", message_id=message.id, error=str(error))
+        finally:
+            with self._changed:
+                self._in_hand.discard(delivery)
+                self._changed.notify_all()
+
+    def _report_success(self, delivery: Delivery, job: Job) -> None:
+        stored = job.stored
+        if stored is None:
+            raise RuntimeError("success without a result")
+        names = _names(delivery, job)
+        result = f"s3://{self._settings.results_bucket}/{stored.key}"
+        if job.answer is None or job.repeated:
+            self._metrics.emit("document repeated", {"DocumentsRepeated": 1}, **names, result=result)
+            return
+        usage = job.answer.usage
+        now = time.monotonic()
+        sent = delivery.message.sent
+        values: dict[str, float] = {
+            "DocumentsSucceeded": 1,
+            "TokensIn": usage.prompt_tokens,
+            "TokensOut": usage.output_tokens,
+            "Parts": usage.parts,
+            "EngineWait": job.seconds.get("engine_wait", 0.0),
+            "LoadTime": job.seconds.get("load", 0.0),
+            "ExtractTime": job.seconds.get("extract", 0.0),
+            "InferTime": job.seconds.get("infer", 0.0),
+            "StoreTime": job.seconds.get("store", 0.0),
+            "DocumentTime": now - delivery.received,
+        }
+        if sent:
+            values["QueueWait"] = max(0.0, time.time() - (now - delivery.received) - sent)
+        self._metrics.emit("document processed", values, **names, result=result)
+
+    def _keep(self) -> None:
+        """Extend visibility, hold protection, write the health file."""
+        interval = min(self._settings.visibility_seconds / 3, 60.0)
+        extended = time.monotonic()
+        written = 0.0
+        while not self._done.wait(_TICK):
+            now = time.monotonic()
+            try:
+                if now - written > 5.0:
+                    written = now
+                    self._health.write("working" if self._engine.ready else "starting")
+                with self._changed:
+                    deliveries = list(self._in_hand)
+                self._protection.update(busy=bool(deliveries))
+                if now - extended > interval:
+                    extended = now
+                    self._extend([d for d in deliveries if not d.settled and not d.lost])
+            except WorkerError as error:
+                log.warning("heartbeat failed", error=str(error))
+            except Exception as error:
+                log.log(40, "heartbeat failed", error=error)
+
+    def _extend(self, deliveries: list[Delivery]) -> None:
+        by_receipt = {delivery.message.receipt: delivery for delivery in deliveries}
+        for message in self._messages.extend([delivery.message for delivery in deliveries]):
+            delivery = by_receipt[message.receipt]
+            if not delivery.settled:
+                delivery.lost = True
+                log.warning("message is not ours any more", message_id=message.id)
+
+
+def _names(delivery: Delivery, job: Job) -> dict[str, object]:
+    return {
+        "chain_id": job.event.chain_id,
+        "document": job.event.document.url,
+        "message_id": delivery.message.id,
+        "receives": delivery.message.receives,
+    }
