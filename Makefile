@@ -88,15 +88,15 @@ types: dev ## mypy --strict
 	cd $(DEV) && MYPYPATH=. $(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --namespace-packages --explicit-package-bases \
 	  -p ansible_collections.pasture.ollama.plugins.module_utils
 
-# Tests that start the emulator, the engine or Ansible are marked "integration" and run with the slow suites.
-UNIT := -m "not integration" --cov --cov-branch --cov-report=term:skip-covered
+# Tests that start the emulator, the engine or Ansible are marked "integration", others that take long "slow".
+UNIT := -m "not integration and not slow" --cov --cov-branch --cov-report=term:skip-covered
 .PHONY: unit
 unit: dev ## the unit tests, with branch coverage
 	$(BIN)/pytest $(UNIT)
 
 .PHONY: integration
 integration: dev build ## the worker and the main job on the embedded cloud
-	$(BIN)/pytest -m integration tests/integration image/tests local/tests
+	$(BIN)/pytest -m "integration or slow" tests/integration image/tests local/tests
 
 .PHONY: molecule
 molecule: dev ## the scenarios of the roles on the embedded cloud
