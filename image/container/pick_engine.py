@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Take out of Ollama's official image what the container needs: the program, the CPU's libraries, one GPU folder.
+"""Take out of Ollama's official image what the container needs: program, CPU libraries, one GPU folder.
 
-Runs while the image is built. Every way in which the image given may be the wrong one ends in a sentence that says
-so, since the build fails far from the argument that caused it.
+Runs while the image is built. Every way in which the image given may be the wrong one ends in a sentence
+that says so, since the build fails far from the argument that caused it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RUNNER = "llama-server"
 
 
 class WrongImageError(Exception):
-    """The image given as OLLAMA_IMAGE is not one that the container can be made from; the message says why."""
+    """The image given as OLLAMA_IMAGE is not one to make the container from; the message says why."""
 
 
 def variants(official: Path) -> list[str]:
@@ -46,13 +46,13 @@ def check(official: Path, variant: str) -> None:
     known = variants(official)
     if variant != "cpu" and variant not in known:
         raise WrongImageError(
-            f"OLLAMA_IMAGE has no /{LIBRARIES}/{variant} for VARIANT={variant}; it has {', '.join(known) or 'none'}. "
-            "cpu takes none of them."
+            f"OLLAMA_IMAGE has no /{LIBRARIES}/{variant} for VARIANT={variant}; "
+            f"it has {', '.join(known) or 'none'}. cpu takes none of them."
         )
 
 
 def pick(official: Path, target: Path, variant: str) -> None:
-    """Copy the program, the files beside the GPU folders, and one of these folders unless C(variant) is cpu."""
+    """Copy the program, the files beside the GPU folders, and that of ``variant`` unless it is cpu."""
     (target / PROGRAM).parent.mkdir(parents=True)
     shutil.copy2(official / PROGRAM, target / PROGRAM)
     (target / LIBRARIES).mkdir(parents=True)
@@ -65,7 +65,7 @@ def pick(official: Path, target: Path, variant: str) -> None:
 
 
 def try_out(target: Path) -> str:
-    """Start the program once, which shows a wrong architecture and missing libraries; return what it says it is.
+    """Start the program once, which shows a wrong architecture and missing libraries; return its version.
 
     :raises WrongImageError: when it does not start.
     """

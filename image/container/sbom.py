@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Write what is in the image as a CycloneDX 1.6 document: Python packages, the base's packages, the engine's files.
+"""Write what is in the image as a CycloneDX 1.6 document: Python packages, Debian packages, engine files.
 
-Runs while the image is built, on what is being built, so that it cannot say anything else than what ships. The same
-content gives the same bytes (https://cyclonedx.org/docs/1.6/json/).
+Runs while the image is built, on what is being built, so that it cannot say anything else than what ships.
+The same content gives the same bytes (https://cyclonedx.org/docs/1.6/json/).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _os_release(base: Path) -> str:
 
 
 def engine_files(engine: Path) -> Iterator[Component]:
-    """Yield a component for each file of the engine, with its digest. Links are left out: they are no content."""
+    """Yield a component for each file of the engine, with its digest. Links are no content of their own."""
     for path in sorted(engine.rglob("*")):
         if path.is_file() and not path.is_symlink():
             with path.open("rb") as stream:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Take out of an environment what the worker never reads, and compile the rest.
 
-Runs while the image is built. Botocore describes some 400 services; the worker calls a handful. The byte code is
-written here because the container's root is read-only, and as "unchecked", so that neither the times of the files,
-which differ from build to build, nor a look at every source decide whether it counts (PEP 552).
+Runs while the image is built. Botocore describes some 400 services; the worker calls a handful. The byte
+code is written here because the container's root is read-only, and as "unchecked", so that neither the times
+of the files, which differ from build to build, nor a look at every source decide whether it counts (PEP 552).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import shutil
 import sys
 from pathlib import Path
 
-# The services that the worker makes clients of, and sts for the credentials of a task or a profile with a role.
+# The services that the worker makes clients of, and sts for the credentials of a profile with a role.
 SERVICES = frozenset({"events", "s3", "sqs", "ssm", "sts"})
 # Tests that packages ship.
 TESTS = frozenset({"tests", "test"})
