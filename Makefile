@@ -84,7 +84,7 @@ lint: dev ## ruff, yamllint and ansible-lint (production profile)
 
 .PHONY: types
 types: dev ## mypy --strict
-	$(BIN)/mypy tools benchmarks image/src local/src
+	$(BIN)/mypy tools benchmarks tests/integration image/src local/src
 	cd $(DEV) && MYPYPATH=. $(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --namespace-packages --explicit-package-bases \
 	  -p ansible_collections.pasture.ollama.plugins.module_utils
 

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Folders for demonstrations, from which nothing stays behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from demonstration import Demonstration
+
+
+@pytest.fixture(scope="module")
+def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demonstration]:
+    """Yield the folder that the tests of one file share."""
+    result = Demonstration(tmp_path_factory.mktemp("demo") / "home")
+    yield result
+    result.kill()
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Demonstration]:
+    """Yield a folder for one test."""
+    result = Demonstration(tmp_path / "home")
+    yield result
+    result.kill()
