@@ -30,7 +30,8 @@ class _Handler(MotoRequestHandler):  # type: ignore[misc]
 
     Werkzeug's own handler closes the connection after each response, because an application may leave a
     part of the request unread. Here the body is read before the application runs, so that connections can be
-    kept: an SDK makes hundreds of small calls, and a connection and a thread for each would be most of the cost.
+    kept: an SDK makes hundreds of small calls, and a connection and a thread for each would be most of the
+    cost.
     """
 
     protocol_version = "HTTP/1.1"

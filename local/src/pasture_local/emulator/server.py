@@ -12,7 +12,7 @@ from types import FrameType
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from pasture_local.emulator import patches
+from pasture_local.emulator import patches, routing
 from pasture_local.emulator.http import LOOPBACK, make_server
 from pasture_local.emulator.recording import Recorder
 
@@ -24,7 +24,8 @@ def serve(port: int, *, functions_url: str | None, record: Path | None, patched:
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     if patched:
-        patches.apply(functions_url)
+        patches.apply()
+        routing.invoke_functions_at(functions_url)
     application = DomainDispatcherApplication(create_backend_app)
     server = make_server(Recorder(application, record) if record else application, port)
 

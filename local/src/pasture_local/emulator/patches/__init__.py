@@ -7,7 +7,43 @@ changes moto in the memory of the emulator's process only.
 
 from __future__ import annotations
 
+from pasture_local.emulator.patches import (
+    application_autoscaling,
+    cloudwatch,
+    core,
+    ec2,
+    ecs,
+    ecs_placement,
+    ecs_tasks,
+    efs,
+    events,
+    function_code,
+    queue_metrics,
+    s3,
+    servicequotas,
+    sqs,
+)
+from pasture_local.emulator.patches._patch import Patch, Route
 
-def apply(functions_url: str | None) -> None:
+PATCHES: tuple[Patch | Route, ...] = (
+    *core.PATCHES,
+    *application_autoscaling.PATCHES,
+    *cloudwatch.PATCHES,
+    *ec2.PATCHES,
+    *ecs.PATCHES,
+    *ecs_tasks.PATCHES,
+    *ecs_placement.PATCHES,
+    *efs.PATCHES,
+    *events.PATCHES,
+    *function_code.PATCHES,
+    *s3.PATCHES,
+    *servicequotas.PATCHES,
+    *sqs.PATCHES,
+    *queue_metrics.PATCHES,
+)
+
+
+def apply() -> None:
     """Apply all patches. Call it once, before the server is made."""
-    del functions_url
+    for patch in PATCHES:
+        patch.apply()

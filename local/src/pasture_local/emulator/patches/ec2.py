@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Patches of Amazon EC2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from moto.ec2.models import elastic_network_interfaces, launch_templates, nat_gateways
+from moto.ec2.utils import parse_user_data
+
+from pasture_local.emulator.patches._patch import Patch
+
+
+def template_versions(original: Callable[..., Any], self: Any, data: dict[str, Any], description: str) -> Any:
+    """moto reads the user data of a template's first version only, so that an Auto Scaling group fails with
+    HTTP 500 when it starts an instance from a later one; and it adds the template's own tags to the first
+    version, which then differs from what was asked for.
+
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateLaunchTemplateVersion.html
+    """
+    data = dict(data)
+    user_data = data.pop("UserData", None)
+    if user_data is not None:
+        data["UserData"] = parse_user_data(user_data) if type(user_data) is str else user_data
+    tags = [spec for spec in data.pop("TagSpecifications", []) if spec["ResourceType"] != "launch-template"]
+    if tags:
+        data["TagSpecifications"] = tags
+    return original(self, data, description)
+
+
+def nat_gateway_filters(
+    original: Callable[..., list[Any]], self: Any, filters: dict[str, list[str]] | None, ids: list[str] | None
+) -> list[Any]:
+    """moto ignores filters by tag.
+
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeNatGateways.html
+    """
+    gateways = original(self, filters, ids)
+    for name, values in (filters or {}).items():
+        if name == "tag-key":
+            gateways = [g for g in gateways if any(tag["key"] in values for tag in g.get_tags())]
+        elif name.startswith("tag:"):
+            key = name.removeprefix("tag:")
+            gateways = [
+                g
+                for g in gateways
+                if any(tag["key"] == key and tag["value"] in values for tag in g.get_tags())
+            ]
+    return gateways
+
+
+def interface_name(original: Callable[..., None], self: Any, *args: Any, **kwargs: Any) -> None:
+    """moto's interfaces have no private DNS name in a VPC without DNS host names, and tasks there fail for it.
+
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_NetworkInterface.html
+    """
+    original(self, *args, **kwargs)
+    if not hasattr(self, "private_dns_name"):
+        self.private_dns_name = ""
+
+
+PATCHES = (
+    Patch("ec2-interface-name", elastic_network_interfaces.NetworkInterface, "__init__", interface_name),
+    Patch("ec2-template-versions", launch_templates.LaunchTemplate, "create_version", template_versions),
+    Patch("ec2-nat-filters", nat_gateways.NatGatewayBackend, "describe_nat_gateways", nat_gateway_filters),
+)
