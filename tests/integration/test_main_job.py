@@ -46,8 +46,8 @@ class Finished:
 
     def read(self, kind: str, key: str) -> str:
         """Return the text of an object."""
-        body: bytes = self.client("s3").get_object(Bucket=self.bucket(kind), Key=key)["Body"].read()
-        return body.decode()
+        body: Any = self.client("s3").get_object(Bucket=self.bucket(kind), Key=key)["Body"].read()
+        return str(body.decode())
 
     def results(self) -> dict[str, str]:
         """Return the text of every result by its key."""
