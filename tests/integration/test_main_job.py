@@ -35,7 +35,7 @@ class Finished:
 
     def bucket(self, kind: str) -> str:
         """Return the name of the ``source`` or ``results`` bucket."""
-        names = [bucket["Name"] for bucket in self.client("s3").list_buckets()["Buckets"]]
+        names: list[str] = [bucket["Name"] for bucket in self.client("s3").list_buckets()["Buckets"]]
         return next(name for name in names if name.endswith(f"-{kind}"))
 
     def keys(self, kind: str) -> list[str]:
