@@ -15,6 +15,7 @@ from ansible_collections.pasture.ollama.plugins.module_utils import _routing
 from ansible_collections.pasture.ollama.plugins.module_utils._definition import DefinitionError, define
 from ansible_collections.pasture.ollama.plugins.module_utils._instances import InstanceType
 from ansible_collections.pasture.ollama.plugins.module_utils._mime_types import check_mime_type
+from ansible_collections.pasture.ollama.plugins.module_utils._plan_models import models_plan as plan_models
 from ansible_collections.pasture.ollama.plugins.module_utils._processors import (
     Context,
     PreflightError,
@@ -39,6 +40,15 @@ def processor_problems(
     except PreflightError as error:
         return error.problems
     return []
+
+
+def models_plan(
+    given: Sequence[Mapping[str, Any]], stack: Mapping[str, Any], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    try:
+        return plan_models(given, stack, options)
+    except (KeyError, TypeError) as error:
+        raise AnsibleFilterError(f"models_plan: {error} is missing or of the wrong kind.") from error
 
 
 def model_definition(given: Any) -> dict[str, Any]:
@@ -102,6 +112,7 @@ class FilterModule:
             "can_chain": can_chain,
             "event_patterns": event_patterns,
             "model_definition": model_definition,
+            "models_plan": models_plan,
             "processor_problems": processor_problems,
             "processors": processors,
         }
