@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from pasture_local import lifecycle
 from pasture_local.home import DEFAULT_REGION, Home, State
+from pasture_local.simulate.arguments import add_simulation_arguments
 from pasture_local.supervisor import StartError
 
 
@@ -82,6 +83,12 @@ def _demo(args: argparse.Namespace, home: Home) -> int:
     )
 
 
+def _simulate(args: argparse.Namespace, _: Home) -> int:
+    from pasture_local.simulate.command import run  # noqa: PLC0415 - the other commands start without it
+
+    return run(args)
+
+
 def _described(home: Home, state: State) -> dict[str, object]:
     return {
         "running": True,
@@ -140,6 +147,10 @@ def _parser() -> argparse.ArgumentParser:
         "--timeout", type=_positive, default=900.0, metavar="SECONDS", help="(default: %(default)g)"
     )
     demo.set_defaults(run=_demo)
+
+    simulate = commands.add_parser("simulate", help="say what a load will cost and when it is done")
+    add_simulation_arguments(simulate)
+    simulate.set_defaults(run=_simulate)
 
     for command in (up, demo):
         command.add_argument(

@@ -134,8 +134,8 @@ def _wakes(events: Any, bus: str, name: str) -> bool:
 class Delays:
     """How late the parts of AWS are, in seconds. Sources in docs/simulator.md."""
 
-    metric: float = 60.0
-    revival: float = 900.0
+    metric: float
+    revival: float
 
 
 class Deployed:
