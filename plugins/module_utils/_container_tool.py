@@ -101,9 +101,13 @@ class Tool:
         *,
         arguments: Mapping[str, str],
         secrets: Mapping[str, str],
+        host: str = "",
+        login: str | None = None,
     ) -> None:
         """Build an image and give it a name.
 
+        :param login: C(user:password) in base64 for the registry C(host), from which the bases come; None for
+            what the user is logged in with.
         :raises Refusal: when that fails; nothing is left under the name.
         """
         command = [
@@ -125,7 +129,9 @@ class Tool:
             command += ["--secret", f"id={key},src={value}"]
         # BuildKit would push an index with a second, unknown platform for its provenance.
         environment = {"DOCKER_BUILDKIT": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
-        self._do("build", [*command, *self._options.get("build", ()), str(folder)], environment)
+        command += [*self._options.get("build", ()), str(folder)]
+        with login_file(host, login) as file:
+            self._do("build", self._with_login(command, file), environment, host)
 
     def copy(self, source: str, image: str, platform: str) -> None:
         """Fetch an image and give it another name.
@@ -149,16 +155,19 @@ class Tool:
         """
         options = self._options.get("push", ())
         with login_file(host, login) as file:
-            command = [self.name, "push", *options, image]
-            if file and self.name == "podman":
-                command[2:2] = ["--authfile", str(file)]
-            elif file:
-                # Another folder of settings would hide which daemon is meant.
-                daemon = self._do(
-                    "ask", ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]
-                )
-                command[1:1] = ["--config", str(file.parent), "--host", daemon.strip()]
+            command = self._with_login([self.name, "push", *options, image], file)
             self._do(f"push to {image}", command, host=host)
+
+    def _with_login(self, command: Sequence[str], file: Path | None) -> list[str]:
+        """A command that takes its login from a file."""
+        if file is None:
+            return list(command)
+        if self.name == "podman":
+            return [*command[:2], "--authfile", str(file), *command[2:]]
+        # Another folder of settings would hide which daemon is meant.
+        ask = ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]
+        daemon = self._do("look at docker's context", ask).strip()
+        return [command[0], "--config", str(file.parent), "--host", daemon, *command[1:]]
 
     def _do(
         self, doing: str, command: Sequence[str], environment: Mapping[str, str] | None = None, host: str = ""

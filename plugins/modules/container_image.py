@@ -199,7 +199,8 @@ class ContainerImage(Resource):
             "push": [*insecure, *params["push_options"]],
         }
         tool = Tool(name, self._run, options)
-        self._make(tool)
+        login = self.login(repository) if self._own_login(repository) else None
+        self._make(tool, repository.host, login)
         made_for, wanted_for = tool.architecture(self.name), params["platform"].partition("/")[2]
         if made_for != wanted_for:
             raise Refusal(
@@ -207,7 +208,7 @@ class ContainerImage(Resource):
                 "given that is for one architecture only. Give the digest of its multi-architecture "
                 "index, or the one for this architecture"
             )
-        tool.push(self.name, repository.host, self.login(repository) if self._own_login(repository) else None)
+        tool.push(self.name, repository.host, login)
 
     def settle(self, present: bool) -> None:
         if self.read() is None:
@@ -219,12 +220,14 @@ class ContainerImage(Resource):
     def delete(self, current: State) -> None:
         raise AssertionError("images go with their repository")
 
-    def _make(self, tool: Tool) -> None:
+    def _make(self, tool: Tool, host: str, login: str | None) -> None:
         params = self.params
         if params["copy_from"]:
             tool.copy(params["copy_from"], self.name, params["platform"])
         else:
             arguments = texts(params["build_args"])
+            # A login hides those that the user has, so that it is given only where the bases need it.
+            mirrored = any(value.startswith(f"{host}/") for value in arguments.values())
             folder = Path(params["source"])
             tool.build(
                 folder,
@@ -233,6 +236,8 @@ class ContainerImage(Resource):
                 params["platform"],
                 arguments=arguments,
                 secrets=params["secrets"],
+                host=host,
+                login=login if mirrored else None,
             )
 
     def _own_login(self, repository: Repository) -> bool:
