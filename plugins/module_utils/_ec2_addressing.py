@@ -1,4 +1,3 @@
-# -*- coding: utf-8 -*-
 # Copyright: Contributors to the pasture.ollama project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -49,7 +48,9 @@ def plan_subnets(cidr: str, zones: int) -> list[SubnetPlan]:
     if not _LARGEST <= network.prefixlen <= _SMALLEST:
         raise ValueError(f"cidr {cidr} must be between /{_LARGEST} and /{_SMALLEST}, such as 10.0.0.0/16")
     if not network.is_private:
-        raise ValueError(f"cidr {cidr} is not private; take one of 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16")
+        raise ValueError(
+            f"cidr {cidr} is not private; take one of 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16"
+        )
     blocks = list(network.subnets(prefixlen_diff=_CUT))
     public_blocks = list(blocks[-1].subnets(prefixlen_diff=_CUT))
     return [

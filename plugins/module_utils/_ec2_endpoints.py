@@ -125,7 +125,9 @@ class Endpoint(Ec2Resource):
 
 def endpoints_of(api: Api, vpc_id: str | None) -> list[dict[str, Any]]:
     """All endpoints of a VPC."""
-    return list(api.pages("describe_vpc_endpoints", "VpcEndpoints", Filters=[{"Name": "vpc-id", "Values": [vpc_id]}]))
+    return list(
+        api.pages("describe_vpc_endpoints", "VpcEndpoints", Filters=[{"Name": "vpc-id", "Values": [vpc_id]}])
+    )
 
 
 def endpoints_of_stack(api: Api, stack: str) -> list[dict[str, Any]]:
@@ -145,7 +147,11 @@ def await_endpoints(api: Api, stack: str, endpoint_ids: Sequence[str], present: 
 
     def states() -> State:
         found = endpoints_of_stack(api, stack)
-        return {one["VpcEndpointId"]: one["State"].lower() for one in found if one["VpcEndpointId"] in endpoint_ids}
+        return {
+            one["VpcEndpointId"]: one["State"].lower()
+            for one in found
+            if one["VpcEndpointId"] in endpoint_ids
+        }
 
     def reached(seen: State | None) -> bool:
         alive = {endpoint_id: state for endpoint_id, state in (seen or {}).items() if state != "deleted"}

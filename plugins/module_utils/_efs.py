@@ -42,15 +42,17 @@ def apply_tags(api: Api, resource_id: str, current: dict[str, str], wanted: dict
 def find_file_system(api: Api, token: str) -> dict[str, Any] | None:
     """EFS's description of the file system with this creation token."""
     answer = api.call("describe_file_systems", missing=[_NO_FILE_SYSTEM], CreationToken=token) or {}
-    alive = [one for one in answer.get("FileSystems", []) if one["LifeCycleState"] not in ("deleting", "deleted")]
+    alive = [
+        one for one in answer.get("FileSystems", []) if one["LifeCycleState"] not in ("deleting", "deleted")
+    ]
     return alive[0] if alive else None
 
 
 class FileSystem(Resource):
     """A file system, found by its creation token, which is its name.
 
-    :param options: C(throughput_mode), C(encrypted), C(kms_key_id), C(backup), C(policy) and C(tags), as the module documents them;
-        None leaves a setting alone.
+    :param options: C(throughput_mode), C(encrypted), C(kms_key_id), C(backup), C(policy) and C(tags), as the
+        module documents them; None leaves a setting alone.
     """
 
     kind = "EFS file system"
@@ -71,7 +73,9 @@ class FileSystem(Resource):
             "describe_backup_policy", missing=["PolicyNotFound", _NO_FILE_SYSTEM], FileSystemId=file_system_id
         )
         policy = self.api.call(
-            "describe_file_system_policy", missing=["PolicyNotFound", _NO_FILE_SYSTEM], FileSystemId=file_system_id
+            "describe_file_system_policy",
+            missing=["PolicyNotFound", _NO_FILE_SYSTEM],
+            FileSystemId=file_system_id,
         )
         return {
             "file_system_id": file_system_id,
@@ -88,6 +92,10 @@ class FileSystem(Resource):
     def wanted(self, current: State | None) -> State:
         present = current or {}
         wanted = dict(self.options)
+        if current is not None:
+            # How it is encrypted is decided once for all; EFS has no call to change it.
+            wanted.pop("encrypted", None)
+            wanted.pop("kms_key_id", None)
         if "policy" in wanted:
             wanted["policy"] = keep_if_same(present.get("policy"), wanted["policy"] or None)
         if "tags" in wanted:
@@ -114,12 +122,6 @@ class FileSystem(Resource):
             self._put_policy(made["FileSystemId"], wanted["policy"])
 
     def update(self, current: State, wanted: State, changed_keys: set[str]) -> None:
-        fixed = sorted(changed_keys & {"encrypted", "kms_key_id"})
-        if fixed:
-            raise Refusal(
-                f"its {' and '.join(fixed)} cannot be changed once it is made (it has {current['kms_key_id']}); keep the "
-                "old value, or remove the file system first: models are pulled again"
-            )
         file_system_id = current["file_system_id"]
         if "throughput_mode" in changed_keys:
             self.api.call(
@@ -232,7 +234,9 @@ def mount_targets(api: Api, file_system_id: str) -> list[dict[str, Any]]:
     if is_unknown(file_system_id):
         return []
     return list(
-        api.pages("describe_mount_targets", "MountTargets", missing=[_NO_FILE_SYSTEM], FileSystemId=file_system_id)
+        api.pages(
+            "describe_mount_targets", "MountTargets", missing=[_NO_FILE_SYSTEM], FileSystemId=file_system_id
+        )
     )
 
 
@@ -264,7 +268,12 @@ class AccessPoint(Resource):
     kind = "EFS access point"
 
     def __init__(
-        self, api: Api, name: str, file_system_id: str | None, options: Mapping[str, Any], purge_tags: bool = True
+        self,
+        api: Api,
+        name: str,
+        file_system_id: str | None,
+        options: Mapping[str, Any],
+        purge_tags: bool = True,
     ) -> None:
         super().__init__(name)
         self.api = api
@@ -286,7 +295,10 @@ class AccessPoint(Resource):
     def _all(self) -> list[dict[str, Any]]:
         return list(
             self.api.pages(
-                "describe_access_points", "AccessPoints", missing=[_NO_FILE_SYSTEM], FileSystemId=self.file_system_id
+                "describe_access_points",
+                "AccessPoints",
+                missing=[_NO_FILE_SYSTEM],
+                FileSystemId=self.file_system_id,
             )
         )
 

@@ -42,7 +42,8 @@ _BATCH = 1000  # objects that DeleteObjects takes at a time
 class Bucket(Resource):
     """A bucket, with the settings that were given; what is None is left alone.
 
-    :param options: C(name), C(adopted), C(versioning), C(encryption), C(block_public_access), C(tls_only), C(eventbridge),
+    :param options: C(name), C(adopted), C(versioning), C(encryption), C(block_public_access), C(tls_only),
+        C(eventbridge),
         C(lifecycle) and C(tags), as the module documents them.
     :param owner: the account that must own it, so that nobody's look-alike is taken for ours.
     :param tls_statement: the C(Sid) of our statement in its policy.
@@ -75,7 +76,10 @@ class Bucket(Resource):
         """
         try:
             head = self.api.call(
-                "head_bucket", missing=["404", "NoSuchBucket"], Bucket=self.name, ExpectedBucketOwner=self.owner
+                "head_bucket",
+                missing=["404", "NoSuchBucket"],
+                Bucket=self.name,
+                ExpectedBucketOwner=self.owner,
             )
         except AwsError as error:
             if error.code in ("403", "AccessDenied"):
@@ -119,7 +123,9 @@ class Bucket(Resource):
             policy = merge_statements(present.get("policy"), ours, retired)
             wanted["policy"] = keep_if_same(present.get("policy"), policy)
         if self.options.get("lifecycle") is not None:
-            wanted["lifecycle_rules"] = merge_lifecycle(present.get("lifecycle_rules", []), self.options["lifecycle"])
+            wanted["lifecycle_rules"] = merge_lifecycle(
+                present.get("lifecycle_rules", []), self.options["lifecycle"]
+            )
         if self.options.get("tags") is not None:
             wanted["tags"] = merge_tags(present.get("tags"), self.options["tags"], purge=not self.adopted)
         return wanted
@@ -147,12 +153,22 @@ class Bucket(Resource):
             CreateBucketConfiguration=elsewhere,
             ObjectOwnership="BucketOwnerEnforced",
         )
-        wait_until("there", lambda: {"exists": self.exists()}, lambda seen: bool(seen and seen["exists"]), timeout=60)
+        wait_until(
+            "there", lambda: {"exists": self.exists()}, lambda seen: bool(seen and seen["exists"]), timeout=60
+        )
         # Tags first: with them the bucket is known as the stack's, also when the next call never comes.
         self.update({}, wanted, set(wanted) - {"name", "arn"})
 
     def update(self, current: State, wanted: State, changed_keys: set[str]) -> None:
-        for key in ("tags", "block_public_access", "encryption", "versioning", "lifecycle_rules", "policy", "eventbridge"):
+        for key in (
+            "tags",
+            "block_public_access",
+            "encryption",
+            "versioning",
+            "lifecycle_rules",
+            "policy",
+            "eventbridge",
+        ):
             if key in changed_keys:
                 getattr(self, f"_put_{key}")(wanted[key])
 
@@ -161,7 +177,9 @@ class Bucket(Resource):
 
     def _put_block_public_access(self, block: bool) -> None:
         if block:
-            self.api.call("put_public_access_block", Bucket=self.name, PublicAccessBlockConfiguration=_BLOCKED)
+            self.api.call(
+                "put_public_access_block", Bucket=self.name, PublicAccessBlockConfiguration=_BLOCKED
+            )
         else:
             self.api.call("delete_public_access_block", Bucket=self.name)
 
@@ -185,7 +203,9 @@ class Bucket(Resource):
     def _put_lifecycle_rules(self, rules: list[dict[str, Any]]) -> None:
         if rules:
             self.api.call(
-                "put_bucket_lifecycle_configuration", Bucket=self.name, LifecycleConfiguration={"Rules": rules}
+                "put_bucket_lifecycle_configuration",
+                Bucket=self.name,
+                LifecycleConfiguration={"Rules": rules},
             )
         else:
             self.api.call("delete_bucket_lifecycle", Bucket=self.name)
@@ -197,11 +217,14 @@ class Bucket(Resource):
             self.api.call("delete_bucket_policy", Bucket=self.name)
 
     def _put_eventbridge(self, enabled: bool) -> None:
-        # The call replaces all notifications, so those of others are read and given back as they are. S3 would test their
+        # The call replaces all notifications, so those of others are read and given back as they are. S3
+        # would test their
         # destinations anew; whether these still work is not this bucket's business.
         present = self._get("get_bucket_notification_configuration")
         notifications = {
-            key: value for key, value in present.items() if key not in ("ResponseMetadata", "EventBridgeConfiguration")
+            key: value
+            for key, value in present.items()
+            if key not in ("ResponseMetadata", "EventBridgeConfiguration")
         }
         if enabled:
             notifications["EventBridgeConfiguration"] = {}
@@ -241,11 +264,15 @@ class Bucket(Resource):
             self._delete_objects(batch)
 
     def _delete_objects(self, batch: list[dict[str, str]]) -> None:
-        answer = self.api.call("delete_objects", Bucket=self.name, Delete={"Objects": batch, "Quiet": True}) or {}
+        answer = (
+            self.api.call("delete_objects", Bucket=self.name, Delete={"Objects": batch, "Quiet": True}) or {}
+        )
         # This call succeeds and tells of its failures in the answer.
         errors = [error for error in answer.get("Errors", []) if error["Code"] != "NoSuchVersion"]
         if errors:
-            raise Refusal(f"{len(errors)} objects could not be deleted, such as {errors[0]['Key']}: {errors[0]['Message']}")
+            raise Refusal(
+                f"{len(errors)} objects could not be deleted, such as {errors[0]['Key']}: {errors[0]['Message']}"
+            )
 
 
 def described_encryption(configuration: dict[str, Any] | None) -> dict[str, Any] | None:

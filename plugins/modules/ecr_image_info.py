@@ -10,8 +10,9 @@ module: ecr_image_info
 version_added: 1.0.0
 short_description: Find the digest of an image
 description:
-  - Turns the name of an image into one with its digest, which means the same image for ever. A name that has a digest already
-    stays as it is and AWS is not asked; a tag is looked up in Amazon ECR, in the account and region that the name says.
+  - Turns the name of an image into one with its digest, which means the same image for ever. A name that has
+    a digest already stays as it is and AWS is not asked; a tag is looked up in Amazon ECR, in the account and
+    region that the name says.
   - It exists because community.aws has modules for repositories only.
 options:
   image:
@@ -39,7 +40,7 @@ image:
   description: The image with its digest.
   returned: always
   type: str
-  sample: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/ollama-worker@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+  sample: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/pasture@sha256:9f86d081884c7d65...
 digest:
   description: The digest alone.
   returned: always

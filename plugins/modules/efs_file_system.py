@@ -10,16 +10,18 @@ module: efs_file_system
 version_added: 1.0.0
 short_description: Manage an Amazon EFS file system with its mount targets
 description:
-  - Makes, changes or deletes a file system and its mount targets, which are made side by side and awaited once.
-  - It exists because M(community.aws.efs) uses a deprecated API, knows no elastic throughput, no policy and no backups, and has
-    no check mode.
+  - Makes, changes or deletes a file system and its mount targets, which are made side by side and awaited
+    once.
+  - It exists because M(community.aws.efs) uses a deprecated API, knows no elastic throughput, no policy and
+    no backups, and has no check mode.
 options:
   name:
     description: The name of the file system, which is its creation token and its C(Name) tag.
     type: str
     required: true
   state:
-    description: Whether it is to exist. With V(absent) it goes with all its mount targets and everything in it.
+    description: Whether it is to exist. With V(absent) it goes with all its mount targets and everything in
+      it.
     type: str
     choices: [present, absent]
     default: present
@@ -28,22 +30,25 @@ options:
     type: str
     choices: [elastic, bursting]
   encrypted:
-    description: Whether it is encrypted. Cannot be changed later.
+    description: Whether it is encrypted. Decided when it is made.
     type: bool
     default: true
   kms_key_id:
-    description: The ARN of the key it is encrypted with; that of AWS for EFS when not given. Cannot be changed later.
+    description:
+      - The ARN of the key it is encrypted with; that of AWS for EFS when not given.
+      - Decided when it is made. One that exists keeps its key.
     type: str
   backup:
     description: Whether AWS Backup makes a copy each day.
     type: bool
   policy:
-    description: What clients may do. Without one, everyone who reaches a mount target may do everything. V({}) removes it.
+    description: What clients may do. Without one, everyone who reaches a mount target may do everything.
+      V({}) removes it.
     type: dict
   subnet_ids:
     description:
-      - The subnets that get a mount target. Of subnets in the same availability zone only the first gets one, as EFS allows
-        no more. Mount targets in other subnets are removed. Left alone when not given.
+      - The subnets that get a mount target. Of subnets in the same availability zone only the first gets one,
+        as EFS allows no more. Mount targets in other subnets are removed. Left alone when not given.
     type: list
     elements: str
   security_group_ids:
@@ -162,7 +167,8 @@ def zones_of(module: Any, subnet_ids: list[str]) -> dict[str, str]:
 def present(module: Any, api: Api) -> NoReturn:
     params = module.params
     (file_system,) = ensure_all(
-        module, [FileSystem(api, params["name"], {key: params[key] for key in _SETTINGS}, params["purge_tags"])]
+        module,
+        [FileSystem(api, params["name"], {key: params[key] for key in _SETTINGS}, params["purge_tags"])],
     )
     targets: list[Outcome] = []
     if params["subnet_ids"] is not None:

@@ -10,16 +10,19 @@ module: s3_buckets
 version_added: 1.0.0
 short_description: Manage buckets of documents, made or adopted, in one process
 description:
-  - Makes buckets with the settings that documents need, or brings those settings to a bucket that exists already.
-  - What others have set on an adopted bucket stays - statements of its policy, notifications, lifecycle rules and tags.
-  - It exists because M(amazon.aws.s3_bucket) and M(community.aws.s3_lifecycle) are skipped in check mode, no module switches
-    notifications to EventBridge on, and M(community.aws.s3_bucket_notification) would switch them off.
+  - Makes buckets with the settings that documents need, or brings those settings to a bucket that exists
+    already.
+  - What others have set on an adopted bucket stays - statements of its policy, notifications, lifecycle rules
+    and tags.
+  - It exists because M(amazon.aws.s3_bucket) and M(community.aws.s3_lifecycle) are skipped in check mode, no
+    module switches notifications to EventBridge on, and M(community.aws.s3_bucket_notification) would switch
+    them off.
 options:
   state:
     description:
       - V(present) makes the buckets, or changes them.
-      - V(absent) deletes those that are not adopted, unless they hold objects. From adopted ones it takes the statement named
-        O(tls_statement) and nothing else.
+      - V(absent) deletes those that are not adopted, unless they hold objects. From adopted ones it takes the
+        statement named O(tls_statement) and nothing else.
     type: str
     choices: [present, absent]
     default: present
@@ -227,7 +230,9 @@ def main() -> None:
     buckets = [
         Bucket(
             api,
-            {"name": one["name"], "adopted": one["adopted"], "tls_only": False} if absent else without_blanks(one),
+            {"name": one["name"], "adopted": one["adopted"], "tls_only": False}
+            if absent
+            else without_blanks(one),
             params["owner"],
             params["tls_statement"],
             params["partition"],
@@ -239,7 +244,9 @@ def main() -> None:
     try:
         remove(module, buckets)
     except AwsError as error:
-        module.fail_json_aws(error.cause, msg=f"The buckets could not be read ({error.operation}). {error.remedy}")
+        module.fail_json_aws(
+            error.cause, msg=f"The buckets could not be read ({error.operation}). {error.remedy}"
+        )
     except Refusal as error:
         module.fail_json(msg=f"The buckets could not be read: {error}.")
 

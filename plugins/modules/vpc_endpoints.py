@@ -11,11 +11,11 @@ version_added: 1.0.0
 short_description: Manage all endpoints that a stack needs in a VPC, in one process
 description:
   - Makes gateway and interface endpoints side by side and waits for all of them once.
-  - An endpoint of somebody else that already serves the same route tables, or the same service with private DNS, is used as it
-    is, since AWS allows no second one.
+  - An endpoint of somebody else that already serves the same route tables, or the same service with private
+    DNS, is used as it is, since AWS allows no second one.
   - Endpoints of the stack that are not listed are removed.
-  - It exists because M(amazon.aws.ec2_vpc_endpoint) makes one at a time and waits for each, cannot change subnets or groups, and
-    makes a second endpoint when asked for other subnets.
+  - It exists because M(amazon.aws.ec2_vpc_endpoint) makes one at a time and waits for each, cannot change
+    subnets or groups, and makes a second endpoint when asked for other subnets.
   - Endpoints are found by their C(Name) tag and the tag C(pasture:stack), which must be among O(tags).
 options:
   name:
@@ -49,7 +49,8 @@ options:
         description: What may be called through it. Left out where the service does not support it.
         type: dict
   subnet_ids:
-    description: The subnets that use the endpoints; those in a zone where a service has no endpoints are left out there.
+    description: The subnets that use the endpoints; those in a zone where a service has no endpoints are left
+      out there.
     type: list
     elements: str
     default: []
@@ -168,7 +169,9 @@ class Surroundings:
                     main.append(table["RouteTableId"])
                 if "SubnetId" in association:
                     explicit[association["SubnetId"]] = table["RouteTableId"]
-        return sorted({table for s in self.subnet_ids for table in ([explicit[s]] if s in explicit else main)})
+        return sorted(
+            {table for s in self.subnet_ids for table in ([explicit[s]] if s in explicit else main)}
+        )
 
     def uncovered_tables(self, service_name: str) -> list[str]:
         """The route tables that no endpoint of somebody else serves."""
@@ -183,7 +186,9 @@ class Surroundings:
     def is_served(self, service_name: str) -> bool:
         """Whether somebody else's interface endpoint answers to the service's own name."""
         return any(
-            one["ServiceName"] == service_name and one["VpcEndpointType"] == INTERFACE and one.get("PrivateDnsEnabled")
+            one["ServiceName"] == service_name
+            and one["VpcEndpointType"] == INTERFACE
+            and one.get("PrivateDnsEnabled")
             for one in self.foreign
         )
 
@@ -206,7 +211,9 @@ def plan(
         full = full_name(service, region)
         details = around.services.get((full, kind))
         if details is None:
-            raise Refusal(f"{region} has no {kind.lower()} endpoint for {service}; use egress nat in this region")
+            raise Refusal(
+                f"{region} has no {kind.lower()} endpoint for {service}; use egress nat in this region"
+            )
         policy = endpoint["policy"] if details.get("VpcEndpointPolicySupported") else None
         if kind == GATEWAY:
             tables = around.uncovered_tables(full)
@@ -216,7 +223,9 @@ def plan(
         else:
             subnets = around.usable_subnets(full)
             if not subnets:
-                raise Refusal(f"{service} has endpoints in none of the zones of these subnets; choose other subnets")
+                raise Refusal(
+                    f"{service} has endpoints in none of the zones of these subnets; choose other subnets"
+                )
             spec = EndpointSpec(
                 full, kind, policy, subnet_ids=subnets, security_group_ids=params["security_group_ids"]
             )
@@ -277,7 +286,9 @@ def main() -> None:
     try:
         run(module, api, tags)
     except AwsError as error:
-        module.fail_json_aws(error.cause, msg=f"The endpoints of {params['name']} could not be read. {error.remedy}")
+        module.fail_json_aws(
+            error.cause, msg=f"The endpoints of {params['name']} could not be read. {error.remedy}"
+        )
     except (Refusal, WaitTimeout) as error:
         module.fail_json(msg=f"The endpoints of {params['name']} could not be made: {error}.")
 
@@ -291,7 +302,8 @@ def run(module: Any, api: Api, tags: dict[str, str]) -> None:
         around = Surroundings(api, params["vpc_id"], params["subnet_ids"], services, tags[OWNER_TAG])
         specs, extra["foreign"] = plan(params, api.region, around)
     wanted = [
-        Endpoint(api, f"{params['name']}-{service}", tags, params["vpc_id"], spec) for service, spec in specs.items()
+        Endpoint(api, f"{params['name']}-{service}", tags, params["vpc_id"], spec)
+        for service, spec in specs.items()
     ]
     made = ensure_all(module, wanted, "present")
     gone = ensure_all(module, surplus(api, tags, {endpoint.name for endpoint in wanted}), "absent")

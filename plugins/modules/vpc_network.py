@@ -10,11 +10,12 @@ module: vpc_network
 version_added: 1.0.0
 short_description: Manage a VPC with private subnets and their way out, in one process
 description:
-  - Makes a VPC with one private subnet per availability zone and, with O(egress=nat), public subnets, an Internet gateway and
-    one NAT gateway. With O(egress=none) there is no route to the Internet at all.
+  - Makes a VPC with one private subnet per availability zone and, with O(egress=nat), public subnets, an
+    Internet gateway and one NAT gateway. With O(egress=none) there is no route to the Internet at all.
   - A change of O(egress) adds or removes what it needs to; the private subnets stay as they are.
-  - It exists because the same network takes ten tasks of M(amazon.aws.ec2_vpc_net) and its like, of which route tables take
-    several seconds each, and because these return no ids in check mode, so that a plan for an empty account cannot be told.
+  - It exists because the same network takes ten tasks of M(amazon.aws.ec2_vpc_net) and its like, of which
+    route tables take several seconds each, and because these return no ids in check mode, so that a plan for
+    an empty account cannot be told.
   - Resources are found by their C(Name) tag and the tag C(pasture:stack), which must be among O(tags).
 options:
   name:
@@ -36,7 +37,8 @@ options:
     choices: [nat, none]
     default: nat
   zones:
-    description: In how many availability zones there is a subnet, 1 to 6. Can be raised later, but not lowered.
+    description: In how many availability zones there is a subnet, 1 to 6. Can be raised later, but not
+      lowered.
     type: int
     default: 2
   instance_types:
@@ -121,6 +123,7 @@ resources:
   elements: dict
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -158,7 +161,7 @@ class Network:
         self.tags: dict[str, str] = {str(k): str(v) for k, v in module.params["tags"].items()}
         self.outcomes: list[Outcome] = []
 
-    def _ensure(self, resources: list[Ec2Resource], state: str = "present") -> list[dict[str, Any]]:
+    def _ensure(self, resources: Sequence[Ec2Resource], state: str = "present") -> list[dict[str, Any]]:
         outcomes = ensure_all(self.module, resources, state)
         self.outcomes += outcomes
         return [outcome.after or {} for outcome in outcomes]
@@ -210,7 +213,8 @@ class Network:
         zones = self._zones(vpc_id)
         wanted = [plan for plan in plans if nat or not plan.public]
         resources: list[Ec2Resource] = [
-            Subnet(self.api, f"{self.name}-{p.suffix}", self.tags, vpc_id, p.cidr, zones[p.number]) for p in wanted
+            Subnet(self.api, f"{self.name}-{p.suffix}", self.tags, vpc_id, p.cidr, zones[p.number])
+            for p in wanted
         ]
         if nat:
             resources.append(InternetGateway(self.api, self.name, self.tags, vpc_id))
@@ -235,7 +239,10 @@ class Network:
         }
         if set(range(1, params["zones"] + 1)) <= taken.keys():
             return taken
-        usable = [{"Name": "zone-type", "Values": ["availability-zone"]}, {"Name": "state", "Values": ["available"]}]
+        usable = [
+            {"Name": "zone-type", "Values": ["availability-zone"]},
+            {"Name": "state", "Values": ["available"]},
+        ]
         answer = self.api.call("describe_availability_zones", Filters=usable) or {}
         offers: dict[str, set[str]] = {}
         if params["instance_types"]:
@@ -281,7 +288,10 @@ class Network:
             [
                 ElasticAddress(self.api, f"{self.name}-nat", self.tags),
                 InternetGateway(self.api, self.name, self.tags, vpc_id),
-                *(RouteTable(self.api, f"{self.name}-{side}", self.tags, vpc_id) for side in ("private", "public")),
+                *(
+                    RouteTable(self.api, f"{self.name}-{side}", self.tags, vpc_id)
+                    for side in ("private", "public")
+                ),
             ],
             "absent",
         )

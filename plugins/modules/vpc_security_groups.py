@@ -11,8 +11,8 @@ version_added: 1.0.0
 short_description: Manage security groups that name each other, in one process
 description:
   - Makes a set of security groups of a VPC with their TCP rules. Rules that are not listed are removed.
-  - It exists because groups that name each other take two tasks each of M(amazon.aws.ec2_security_group) at four seconds, and
-    because that module returns no ids in check mode.
+  - It exists because groups that name each other take two tasks each of M(amazon.aws.ec2_security_group) at
+    four seconds, and because that module returns no ids in check mode.
   - Groups are found by their C(Name) tag and the tag C(pasture:stack), which must be among O(tags).
 options:
   vpc_id:
@@ -44,7 +44,8 @@ options:
         default: []
         suboptions:
           peers:
-            description: CIDRs, names of groups of O(groups), ids of other ones, and names or ids of prefix lists.
+            description: CIDRs, names of groups of O(groups), ids of other ones, and names or ids of prefix
+              lists.
             type: list
             elements: str
             required: true
@@ -99,7 +100,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 group_ids:
-  description: The id of each group by its name. In check mode, ids that are not known yet are a text in parentheses.
+  description: The id of each group by its name. In check mode, ids that are not known yet are a text in
+    parentheses.
   returned: when O(state=present)
   type: dict
   sample: {pasture-docs-cluster: sg-0123456789abcdef0}
@@ -176,7 +178,8 @@ def main() -> None:
     api = Api(module, "ec2")
     tags = {str(key): str(value) for key, value in params["tags"].items()}
     groups = [
-        SecurityGroup(api, group["name"], tags, params["vpc_id"], group["description"]) for group in params["groups"]
+        SecurityGroup(api, group["name"], tags, params["vpc_id"], group["description"])
+        for group in params["groups"]
     ]
     try:
         if params["state"] == "absent":
@@ -184,7 +187,9 @@ def main() -> None:
         else:
             make(module, api, groups)
     except AwsError as error:
-        module.fail_json_aws(error.cause, msg=f"The groups could not be read ({error.operation}). {error.remedy}")
+        module.fail_json_aws(
+            error.cause, msg=f"The groups could not be read ({error.operation}). {error.remedy}"
+        )
     except Refusal as error:
         module.fail_json(msg=f"The security groups are not clear: {error}.")
 
@@ -193,7 +198,9 @@ def remove(module: Any, groups: Sequence[SecurityGroup]) -> NoReturn:
     """Take the rules first: two groups that name each other hold each other."""
     present = [(group, current) for group in groups if (current := group.read())]
     emptied = ensure_all(
-        module, [GroupRules(group.api, group.name, current["group_id"], {}, {}) for group, current in present], "present"
+        module,
+        [GroupRules(group.api, group.name, current["group_id"], {}, {}) for group, current in present],
+        "present",
     )
     gone = ensure_all(module, [group for group, _current in present], "absent")
     report(module, "resources", [*emptied, *gone], many=True)
@@ -204,11 +211,17 @@ def make(module: Any, api: Api, groups: Sequence[SecurityGroup]) -> NoReturn:
     given = module.params["groups"]
     outcomes = ensure_all(module, groups)
     ids = {outcome.resource.name: str((outcome.after or {})["group_id"]) for outcome in outcomes}
-    peers = {peer for group in given for rule in [*group["ingress"], *group["egress"]] for peer in rule["peers"]}
+    peers = {
+        peer for group in given for rule in [*group["ingress"], *group["egress"]] for peer in rule["peers"]
+    }
     known = {**ids, **prefix_lists(api, [peer for peer in peers if peer.startswith("com.amazonaws.")])}
     rules = [
         GroupRules(
-            api, group["name"], ids[group["name"]], resolve(group["ingress"], known), resolve(group["egress"], known)
+            api,
+            group["name"],
+            ids[group["name"]],
+            resolve(group["ingress"], known),
+            resolve(group["egress"], known),
         )
         for group in given
     ]
