@@ -54,9 +54,10 @@ def kill_descendants() -> None:
     """Kill everything below this process, also what appears while it does so."""
     while pids := descendants(os.getpid()):
         for pid in pids:
-            try:
+            # Not contextlib.suppress, which takes longer to import than all that is here.
+            try:  # noqa: SIM105
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:  # noqa: SIM105 - contextlib takes longer to import than all of this
+            except ProcessLookupError:
                 pass
         try:
             while os.waitpid(-1, 0)[0]:
