@@ -1,4 +1,3 @@
-# -*- coding: utf-8 -*-
 # Copyright: Contributors to the pasture.ollama project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -91,7 +90,9 @@ class Api:
     def region(self) -> str:
         return str(self._client.meta.region_name)
 
-    def call(self, operation: str, /, *, missing: Iterable[str] = (), **arguments: Any) -> dict[str, Any] | None:
+    def call(
+        self, operation: str, /, *, missing: Iterable[str] = (), **arguments: Any
+    ) -> dict[str, Any] | None:
         """Call one operation.
 
         Arguments that are None are left out.
@@ -118,8 +119,14 @@ class Api:
         """
         given = {name: value for name, value in arguments.items() if value is not None}
         if not self._client.can_paginate(operation):
-            yield from (self.call(operation, missing=missing, **given) or {}).get(key, [])
-            return
+            # ECS pages its capacity providers by ten, but botocore has no paginator for them.
+            token: str | None = None
+            while True:
+                page = self.call(operation, missing=missing, **given, nextToken=token) or {}
+                yield from page.get(key, [])
+                token = page.get("nextToken")
+                if not token:
+                    return
         try:
             for page in self._client.get_paginator(operation).paginate(**given):
                 yield from page.get(key, [])

@@ -1,4 +1,3 @@
-# -*- coding: utf-8 -*-
 # Copyright: Contributors to the pasture.ollama project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -50,6 +49,9 @@ class Resource(ABC):
 
     #: What it is called in messages, such as C(EFS access point).
     kind: str
+
+    #: Keys that are compared whole: AWS fills nothing in there, so that what is too much is a change too.
+    exact_keys: frozenset[str] = frozenset({"tags"})
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -104,17 +106,17 @@ class Outcome:
         return {"before_header": name, "after_header": name, "before": before, "after": after}
 
 
-def differing_keys(current: State, wanted: State) -> set[str]:
+def differing_keys(current: State, wanted: State, exact: frozenset[str] = Resource.exact_keys) -> set[str]:
     """The keys of C(wanted) whose value C(current) does not already have.
 
     Dictionaries are compared by the keys that C(wanted) names, at every depth, since AWS fills in
-    defaults for the others. C(tags) alone are compared whole, since C(merge_tags) has already kept those
-    that stay: a surplus one is to go.
+    defaults for the others. The keys of C(exact) are compared whole, such as C(tags), of which
+    C(merge_tags) has already kept those that stay: a surplus one is to go.
     """
     return {
         key
         for key, value in wanted.items()
-        if (current.get(key) != value if key == "tags" else not _covers(current.get(key), value))
+        if (current.get(key) != value if key in exact else not _covers(current.get(key), value))
     }
 
 
@@ -159,7 +161,7 @@ def ensure(resource: Resource, state: str = "present", check_mode: bool = False)
         resource.settle(present=True)
         return Outcome(resource, True, None, resource.read() or wanted)
 
-    keys = differing_keys(current, wanted)
+    keys = differing_keys(current, wanted, resource.exact_keys)
     if not keys:
         return Outcome(resource, False, current, current)
     if check_mode:
@@ -210,7 +212,9 @@ def _fail(
     first = failures[0][1]
     details: dict[str, Any] = {
         "changed": any(outcome.changed for outcome in done),
-        "completed": [f"{outcome.resource.kind} {outcome.resource.name}" for outcome in done if outcome.changed],
+        "completed": [
+            f"{outcome.resource.kind} {outcome.resource.name}" for outcome in done if outcome.changed
+        ],
     }
     if isinstance(first, AwsError):
         details["error_code"] = first.code
@@ -220,7 +224,7 @@ def _fail(
 
 def report(module: Any, key: str, outcomes: Sequence[Outcome], many: bool = False, **extra: Any) -> NoReturn:
     """End the module well: C(changed), C(diff), and the state or states under C(key)."""
-    states = [outcome.after for outcome in outcomes]
+    states = [outcome.after for outcome in outcomes if outcome.after is not None or not many]
     result: dict[str, Any] = {"changed": any(outcome.changed for outcome in outcomes), **extra}
     result[key] = states if many else (states[0] if states else None)
     if getattr(module, "_diff", False):
