@@ -33,8 +33,8 @@ CAPABILITIES = ("completion", "embedding", "insert", "thinking", "tools", "visio
 _PART = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}$")
 _MAX_PARTS = 3  # host/namespace/model
 
-# The options of Ollama's API, https://github.com/ollama/ollama/blob/main/docs/modelfile.mdx and api/types.go
-# (Options, Runner). Ollama itself only logs a warning for an option that it does not know.
+# The options of Ollama's API (https://github.com/ollama/ollama/blob/main/api/types.go: Options, Runner), and
+# those of earlier releases that it still takes. Ollama itself only logs a warning for an option that it does not know.
 OPTIONS: dict[str, tuple[type, ...]] = {
     "draft_num_predict": (int,),
     "frequency_penalty": (int, float),
@@ -50,7 +50,7 @@ OPTIONS: dict[str, tuple[type, ...]] = {
     "repeat_last_n": (int,),
     "repeat_penalty": (int, float),
     "seed": (int,),
-    "stop": (str, list),
+    "stop": (list,),
     "temperature": (int, float),
     "top_k": (int,),
     "top_p": (int, float),
@@ -273,13 +273,17 @@ def check_options(options: Any, owner: str) -> dict[str, Any]:
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             kinds = " or ".join(kind.__name__ for kind in types)
             raise DefinitionError(f"{owner} sets the option '{key}' to {value!r}, which is not {kinds}.")
+        if isinstance(value, list) and not all(isinstance(item, str) for item in value):
+            raise DefinitionError(
+                f"{owner} sets the option '{key}' to {value!r}, which is not a list of texts."
+            )
         checked[str(key)] = list(value) if isinstance(value, list) else value
     return checked
 
 
 def _unknown_model(name: str, has_inputs: bool, has_outputs: bool) -> str:
     missing = [word for word, there in (("inputs", has_inputs), ("outputs", has_outputs)) if not there]
-    near = difflib.get_close_matches(name, _catalogue.names(), 1)
+    near = difflib.get_close_matches(name, _catalogue.names(), 1, 0.75)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return (
         f"Model {name} is not in the catalogue, so its {' and '.join(missing)} must be given, such as "

@@ -54,6 +54,7 @@ _SINGLE_SLOT_FAMILIES = frozenset(
         "mllama",
         "nemotron_h",
         "nemotron_h_moe",
+        "nemotron_h_omni",
         "nomic-bert",
         "nomic-bert-moe",
         "qwen35",
@@ -111,12 +112,12 @@ def kv_cache_bytes(weights: Weights, num_ctx: int, slots: int = 1) -> int:
 
 
 def _estimated_kv_per_token(size: int) -> float:
-    """Bytes per token for weights of unknown shape: above what grouped attention takes.
+    """Bytes per token for weights of unknown shape: above what eight heads of 128 take.
 
-    The cache grows with layers x width, about the square root of the weights: 128 KiB at 4.9 GB
-    (llama3.1:8b), 192 KiB at 9 GB (qwen2.5:14b), 320 KiB at 43 GB (llama3.1:70b).
+    The cache grows with the layers, about with the square root of the weights: 112 KiB at 0.5 GB
+    (qwen3:0.6b), 128 KiB at 4.9 GB (llama3.1:8b), 320 KiB at 43 GB (llama3.1:70b).
     """
-    return 160 * 1024 * math.sqrt(size / 4.9e9)
+    return 1024 * (80 + 110 * math.sqrt(size / 4.9e9))
 
 
 def gpu_bytes(weights: Weights, num_ctx: int, slots: int, gpus: int) -> int:
