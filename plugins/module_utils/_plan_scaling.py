@@ -78,7 +78,8 @@ def _group_policy(stack: Stack, processor: Mapping[str, Any]) -> dict[str, Any]:
     # A capacity provider ends its last instance only after 15 idle minutes. Instances with a task on them are
     # protected from scale-in by ECS, so this ends idle ones only.
     # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/managed-termination-protection.html
-    return {"name": IDLE_POLICY, "auto_scaling_group": stack.name(processor["name"]), "steps": to_zero()}
+    group = stack.name(processor["name"])
+    return {"name": f"{group}-{IDLE_POLICY}", "auto_scaling_group": group, "steps": to_zero()}
 
 
 def queue_metric(identifier: str, metric: str, queue: str, statistic: str = "Maximum") -> dict[str, Any]:
@@ -157,7 +158,7 @@ def _alarms(stack: Stack, processor: Mapping[str, Any], options: Mapping[str, An
             "evaluation_periods": processor["idle_minutes"],
             # No metrics are no proof of no documents: they can be 15 minutes late after six idle hours.
             "missing_data": "notBreaching",
-            "alarm_actions": [arn for arn in [service.get(IDLE_POLICY), group.get(IDLE_POLICY)] if arn],
+            "alarm_actions": [arn for arn in [service.get(IDLE_POLICY), group.get(f"{name}-{IDLE_POLICY}")] if arn],
             "tags": stack.tags_for(ROLE, f"{name}-idle", processor["name"]),
         },
     ]
