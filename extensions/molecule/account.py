@@ -35,14 +35,18 @@ def networks(client: Client) -> Iterator[tuple[str, str]]:
         ("describe_subnets", "Subnets"),
         ("describe_route_tables", "RouteTables"),
         ("describe_internet_gateways", "InternetGateways"),
-        ("describe_vpc_endpoints", "VpcEndpoints"),
         ("describe_security_groups", "SecurityGroups"),
     ):
         for resource in pages(ec2, operation, key):
             yield key, resource.get("GroupName", "") or name_tag(resource)
-    for gateway in pages(ec2, "describe_nat_gateways", "NatGateways"):
-        if gateway["State"] not in ("deleting", "deleted"):
-            yield "NatGateways", name_tag(gateway)
+    # These two are shown for an hour after their end.
+    for operation, key in (
+        ("describe_nat_gateways", "NatGateways"),
+        ("describe_vpc_endpoints", "VpcEndpoints"),
+    ):
+        for resource in pages(ec2, operation, key):
+            if resource["State"] not in ("deleting", "deleted"):
+                yield key, name_tag(resource)
     for address in ec2.describe_addresses()["Addresses"]:
         yield "Addresses", name_tag(address)
     for template in pages(ec2, "describe_launch_templates", "LaunchTemplates"):
