@@ -10,7 +10,7 @@ For internal use of this collection only.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.pasture.ollama.plugins.module_utils._catalogue_data import MODELS, SHAPES
 from ansible_collections.pasture.ollama.plugins.module_utils._mime_types import IMAGE_INPUTS, TEXT_INPUTS
@@ -53,6 +53,14 @@ class Model:
     outputs: tuple[str, ...]
     default_tag: str
     tags: dict[str, Tag]
+    text_only: tuple[str, ...] = ()
+
+    def at(self, tag: str) -> Model:
+        """The model as it is at one tag: some are too small to see."""
+        if tag.split("-", maxsplit=1)[0] not in self.text_only:
+            return self
+        seeing = replace(self, capabilities=tuple(c for c in self.capabilities if c != "vision"))
+        return replace(seeing, inputs=TEXT_INPUTS)
 
 
 #: What an embedding model's documents become: one JSON object per chunk and line.
@@ -79,6 +87,7 @@ def find(name: str) -> Model | None:
         outputs=(EMBEDDING_OUTPUT,) if embeds else ("text/plain",),
         default_tag=row["default_tag"],
         tags=tags,
+        text_only=row.get("text_only", ()),
     )
 
 

@@ -22,15 +22,16 @@ For internal use of this collection only.
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 
 class ModelRow(TypedDict):
-    """One model. C(reads) is C(text), C(image) or C(any) (both)."""
+    """One model. C(reads) is C(text), C(image) or C(any) (both); C(text_only) are the sizes that read text alone."""
 
     family: str
     capabilities: tuple[str, ...]
     reads: str
+    text_only: NotRequired[tuple[str, ...]]
     default_tag: str
     tags: dict[str, tuple[int, int, str]]
 
@@ -801,6 +802,7 @@ MODELS: dict[str, ModelRow] = {
         "family": "gemma3",
         "capabilities": ("completion", "vision"),
         "reads": "any",
+        "text_only": ("270m", "1b"),
         "default_tag": "latest",
         "tags": {
             "latest": (3_338_792_448, 131072, "gemma3-4b"),

@@ -156,6 +156,7 @@ def define(spec: str | Mapping[str, Any]) -> Definition:
     model = _catalogue.find(name)
     tag = tag_given or tag_in_name or (model.default_tag if model else "latest")
     split_reference(f"{name}:{tag}")
+    model = model.at(tag) if model else None
 
     inputs = _mime_types(given.get("inputs"), name, "inputs")
     outputs = _mime_types(given.get("outputs"), name, "outputs", ranges=False)

@@ -226,7 +226,8 @@ class _Draft:
         }
 
     def _refuse(self, reason: str) -> None:
-        self._problems.append(f"Processor {self.name}: {reason}.")
+        ending = "" if reason.endswith("?") else "."
+        self._problems.append(f"Processor {self.name}: {reason}{ending}")
 
     def _check_keys(self) -> None:
         for key in self._given:
@@ -346,7 +347,7 @@ class _Draft:
             return
         elif embeds and "embedding" not in model.capabilities:
             self._refuse(
-                f"{model.name} makes no embeddings; take a model such as nomic-embed-text, or task: generate"
+                f"{model.name} makes no embeddings; take one such as nomic-embed-text, or task: generate"
             )
         elif not embeds and "completion" not in model.capabilities:
             self._refuse(f"{model.name} makes embeddings, not text; set task: embed")
@@ -432,6 +433,6 @@ def _check_graph(drafts: Sequence[_Draft]) -> list[str]:
     cycle = _routing.find_cycle({d.name: [u for u in d.upstreams if u in by_name] for d in drafts})
     if cycle:
         problems.append(
-            f"The sources go round in a circle: {' reads from '.join(cycle)}; let one read from the bucket."
+            f"The sources go round in a circle: {' reads from '.join(cycle)}; let one of them read from the bucket."
         )
     return problems

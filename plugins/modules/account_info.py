@@ -26,6 +26,10 @@ options:
       - Also describe the GPU types that P(pasture.ollama.processors#filter) proposes when one does not fit.
     type: bool
     default: false
+  quotas:
+    description: Also read the quotas of vCPUs.
+    type: bool
+    default: true
 author:
   - Contributors to the pasture.ollama project (@pasture)
 extends_documentation_fragment:
@@ -76,7 +80,7 @@ instance_types:
 quotas:
   description:
     - The quotas of vCPUs by market.
-    - Empty lists, and a warning, where Service Quotas could not be read.
+    - Empty lists when O(quotas=false), and with a warning where Service Quotas could not be read.
   returned: always
   type: dict
   sample:
@@ -134,6 +138,7 @@ def main() -> None:
         argument_spec={
             "instance_types": {"type": "list", "elements": "str", "default": []},
             "candidates": {"type": "bool", "default": False},
+            "quotas": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )
@@ -154,7 +159,7 @@ def main() -> None:
         partition=identity["Arn"].split(":")[1],
         region=ec2.region,
         instance_types=instance_types,
-        quotas=read_quotas(module, quotas),
+        quotas=read_quotas(module, quotas) if module.params["quotas"] else vcpu_quotas([]),
     )
 
 

@@ -74,6 +74,14 @@ models:
     - name: smollm2
       tag: 135m
       parameter: /pasture/docs/models/smollm2/135m
+lines:
+  description:
+    - One line for people on each model, of the registry when O(registry) is given and of the catalogue otherwise.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - "smollm2  [completion, tools]  135m 271 MB, 360m 726 MB"
 """
 
 from collections.abc import Iterator
@@ -128,6 +136,28 @@ def stored(api: Api, registry: str, search: str, capability: str | None) -> Iter
             yield state
 
 
+def catalogue_line(row: dict[str, Any]) -> str:
+    """A model of the catalogue, for people."""
+    tags = ", ".join(f"{tag['name']} {size_text(tag['size'])}" for tag in row["tags"])
+    return f"{row['name']}  [{', '.join(row['capabilities'])}]  {tags}"
+
+
+def stored_line(state: dict[str, Any]) -> str:
+    """A model of the registry, for people."""
+    if "broken" in state:
+        return str(state["broken"])
+    where = f"  from {state['from']}" if state["from"] else ""
+    return (
+        f"{state['name']}:{state['tag']}  [{', '.join(state['capabilities'])}]  "
+        f"reads {', '.join(state['inputs'])}{where}"
+    )
+
+
+def size_text(size: int) -> str:
+    """Bytes as Ollama writes them."""
+    return f"{size / 1e9:.1f} GB" if size >= 10**9 else f"{size / 1e6:.0f} MB"
+
+
 def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
@@ -152,7 +182,9 @@ def main() -> None:
             module.fail_json(
                 msg=f"The registry {params['registry']} could not be read: {error}.", error_code=error.code
             )
-    module.exit_json(changed=False, catalogue=[catalogue_row(model) for model in found], models=models)
+    rows = [catalogue_row(model) for model in found]
+    lines = [stored_line(m) for m in models] if params["registry"] else [catalogue_line(row) for row in rows]
+    module.exit_json(changed=False, catalogue=rows, models=models, lines=lines)
 
 
 if __name__ == "__main__":

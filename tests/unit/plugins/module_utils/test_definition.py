@@ -107,6 +107,14 @@ def test_weights_of_ones_own_have_no_size_of_the_catalogue() -> None:
     assert (model.size, model.origin, model.digest) == (0, "s3://models/llama2.gguf", f"sha256:{'ab' * 32}")
 
 
+def test_a_size_that_is_too_small_to_see_reads_text_alone() -> None:
+    assert "image/png" in define("gemma3:4b").inputs
+    for tag in ("1b", "270m-it-qat"):
+        small = define(f"gemma3:{tag}")
+        assert "vision" not in small.capabilities
+        assert "image/png" not in small.inputs
+
+
 def test_the_parameter_is_named_after_name_and_tag() -> None:
     assert define("llama3.1:8b").parameter("/pasture/docs/") == "/pasture/docs/models/llama3.1/8b"
 
