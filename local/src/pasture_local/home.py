@@ -11,8 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-#: What the emulator is spoken to with. It checks no signatures; the SDKs insist on having some.
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "pasture", "AWS_SECRET_ACCESS_KEY": "pasture"}
+#: What the emulator is spoken to with. It checks no signatures; the SDKs insist on having some. They occur in no
+#: other value, because Ansible blanks out credentials wherever they appear in what a module returns.
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "AKIAEMBEDDEDCLOUD000",
+    "AWS_SECRET_ACCESS_KEY": "the-embedded-cloud-checks-no-signature",
+}
 DEFAULT_REGION = "eu-west-1"
 
 
