@@ -100,6 +100,7 @@ class Tool:
         platform: str,
         *,
         arguments: Mapping[str, str],
+        labels: Mapping[str, str],
         secrets: Mapping[str, str],
         host: str = "",
         login: str | None = None,
@@ -125,6 +126,8 @@ class Tool:
             command += ["--format", "docker"]
         for key, value in sorted(arguments.items()):
             command += ["--build-arg", f"{key}={value}"]
+        for key, value in sorted(labels.items()):
+            command += ["--label", f"{key}={value}"]
         for key, value in sorted(secrets.items()):
             command += ["--secret", f"id={key},src={value}"]
         # BuildKit would push an index with a second, unknown platform for its provenance.

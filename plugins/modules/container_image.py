@@ -37,6 +37,10 @@ options:
     description: The build's arguments.
     type: dict
     default: {}
+  labels:
+    description: Labels for the image, besides those that the Containerfile gives it. They count for the tag.
+    type: dict
+    default: {}
   secrets:
     description:
       - Files that the build may read and that do not become part of the image, by the name that it knows
@@ -235,6 +239,7 @@ class ContainerImage(Resource):
                 self.name,
                 params["platform"],
                 arguments=arguments,
+                labels=texts(params["labels"]),
                 secrets=params["secrets"],
                 host=host,
                 login=login if mirrored else None,
@@ -283,7 +288,7 @@ def tag_of(params: Mapping[str, Any]) -> str:
     folder = Path(params["source"])
     if not (folder / params["containerfile"]).is_file():
         raise Refusal(f"{folder} has no {params['containerfile']} to build from")
-    return content_tag(folder, texts(params["build_args"]), params["platform"])
+    return content_tag(folder, texts({**params["build_args"], **params["labels"]}), params["platform"])
 
 
 def main() -> None:
@@ -293,6 +298,7 @@ def main() -> None:
             "source": {"type": "path"},
             "containerfile": {"type": "str", "default": "Containerfile"},
             "build_args": {"type": "dict", "default": {}},
+            "labels": {"type": "dict", "default": {}},
             "secrets": {"type": "dict", "default": {}, "no_log": False},
             "copy_from": {"type": "str"},
             "platform": {"type": "str", "choices": ["linux/amd64", "linux/arm64"], "default": "linux/amd64"},

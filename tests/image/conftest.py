@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The real Containerfile, built with podman on bases that are made here, run against the emulator.
+
+Where podman can neither be found nor installed, one line says that none of this was checked.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).resolve().parents[2] / "image" / "tests")]
+
+import machine
+from cloud import Cloud
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of these take long."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.integration)
+
+
+@pytest.fixture(scope="session")
+def bases() -> dict[str, str]:
+    """The build arguments that stand for the images that cannot be pulled here."""
+    try:
+        machine.ensure_programs()
+        return {
+            "OLLAMA_IMAGE": machine.official(),
+            "PYTHON_IMAGE": machine.base("python", machine.PYTHON_PACKAGES),
+            "RUNTIME_IMAGE": machine.base(
+                "runtime", machine.RUNTIME_PACKAGES, without=machine.NOT_AT_RUN_TIME
+            ),
+        }
+    except machine.CannotBuildError as error:
+        pytest.skip(f"The container image was not checked: {error}.")
+
+
+@pytest.fixture(scope="session")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the build may read of this machine's settings."""
+    return machine.index_secrets(tmp_path_factory.mktemp("pip"))
+
+
+@pytest.fixture(scope="session")
+def image(bases: dict[str, str], secrets: dict[str, str]) -> str:
+    """The image, built from the sources as they stand."""
+    name = "localhost/pasture-test/worker:current"
+    arguments = [option for key, value in bases.items() for option in ("--build-arg", f"{key}={value}")]
+    files = [option for key, path in secrets.items() for option in ("--secret", f"id={key},src={path}")]
+    machine.podman(
+        *("build", "--isolation", "chroot", "--format", "docker", "--pull=never", "--tag", name),
+        *(*arguments, *files, str(machine.SOURCES)),
+    )
+    return name
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Iterator[str]:
+    """The URL of an AWS emulator of these tests' own."""
+    url = f"http://127.0.0.1:{machine.free_port()}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pasture_local.emulator", "--port", url.rpartition(":")[2]],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        machine.wait_for_http(url + "/moto-api/", process)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture
+def cloud(endpoint: str) -> Cloud:
+    """What one processor has in AWS."""
+    return Cloud(endpoint)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[str]:
+    """A registry on loopback."""
+    with machine.registry(tmp_path / "registry") as address:
+        yield address
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the account of whoever runs the tests."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "PASTURE_", "OLLAMA_", "ECS_")):
+            monkeypatch.delenv(name)
