@@ -20,8 +20,8 @@ options:
     default: present
   scope:
     description:
-      - Tags that mark what belongs to the set, such as C({"pasture:stack": "docs"}).
-      - With it, what carries these tags and is not listed is returned in RV(ignore:unlisted), or removed with
+      - Tags that mark what belongs to the set, such as the tag C(pasture:stack) of a stack.
+      - With it, what carries these tags and is not listed is returned in C(unlisted), or removed with
         O(purge=true).
     type: dict
   purge:

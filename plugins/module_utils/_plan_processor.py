@@ -43,9 +43,8 @@ def processor_plan(
     :param processors: the normalised processors of preflight.
     :param fact: C(preflight_result).
     :param options: C(image), C(subnet_ids), C(security_group_id), C(file_system_id), C(file_system_arn),
-        C(access_point_id), C(access_point_arn), C(source_bucket), C(results_bucket), C(kms_key_arn), C(source_kms_key_arn),
-        C(wake_up),
-        C(permissions_boundary), C(log_level), C(environment); C(queues) and
+        C(access_point_id), C(access_point_arn), C(source_bucket), C(results_bucket), C(kms_key_arn),
+        C(source_kms_key_arn), C(wake_up), C(permissions_boundary), C(log_level), C(environment); C(queues) and
         C(task_definitions) as the modules returned them, once they have.
     """
     stack = Stack.parse(fact)
@@ -59,9 +58,7 @@ def processor_plan(
     }
 
 
-def _result(
-    stack: Stack, processors: list[dict[str, Any]], options: Mapping[str, Any]
-) -> dict[str, Any]:
+def _result(stack: Stack, processors: list[dict[str, Any]], options: Mapping[str, Any]) -> dict[str, Any]:
     names = {processor["name"]: stack.name(processor["name"]) for processor in processors}
     return {
         "queues": {
@@ -77,7 +74,8 @@ def _result(
         },
         "services": names,
         "task_definitions": {
-            processor: _made(name, options.get("task_definitions"), "arn") for processor, name in names.items()
+            processor: _made(name, options.get("task_definitions"), "arn")
+            for processor, name in names.items()
         },
     }
 

@@ -158,7 +158,9 @@ def _alarms(stack: Stack, processor: Mapping[str, Any], options: Mapping[str, An
             "evaluation_periods": processor["idle_minutes"],
             # No metrics are no proof of no documents: they can be 15 minutes late after six idle hours.
             "missing_data": "notBreaching",
-            "alarm_actions": [arn for arn in [service.get(IDLE_POLICY), group.get(f"{name}-{IDLE_POLICY}")] if arn],
+            "alarm_actions": [
+                arn for arn in [service.get(IDLE_POLICY), group.get(f"{name}-{IDLE_POLICY}")] if arn
+            ],
             "tags": stack.tags_for(ROLE, f"{name}-idle", processor["name"]),
         },
     ]
