@@ -12,8 +12,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cloud import Cloud, start_moto
 from fake_ollama import FakeOllama
+from worker_cloud import Cloud, start_moto
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from cloud import Cloud, Worker, wait_for
 from fake_ollama import FakeOllama
+from worker_cloud import Cloud, Worker, wait_for
 
 
 def test_a_document_becomes_a_result_with_provenance_and_an_event(

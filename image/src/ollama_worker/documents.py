@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from ollama_worker import __version__, mime
 from ollama_worker.announce import Announcer, created, envelope, failed
+from ollama_worker.content import Content
 from ollama_worker.engine.manager import EngineManager
 from ollama_worker.errors import (
     ConditionFailedError,
@@ -25,7 +26,6 @@ from ollama_worker.errors import (
 )
 from ollama_worker.events import DocumentEvent
 from ollama_worker.extract import extract
-from ollama_worker.extract.content import Content
 from ollama_worker.generate import Answer, Usage
 from ollama_worker.infer import Inference
 from ollama_worker.model import ModelDefinition

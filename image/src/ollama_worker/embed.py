@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 
+from ollama_worker.content import Content
 from ollama_worker.errors import ContextExceededError, PermanentError
-from ollama_worker.extract.content import Content
 from ollama_worker.generate import Answer, Usage
 from ollama_worker.split import spans
 from ollama_worker.tokens import TokenEstimate

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ollama_worker.content import Content
 from ollama_worker.engine.client import Call, Reply
 from ollama_worker.errors import ContextExceededError, PermanentError
-from ollama_worker.extract.content import Content
 from ollama_worker.prompts import Context, render
 from ollama_worker.settings import Settings
 from ollama_worker.split import split
@@ -174,7 +174,7 @@ class Generator:
         """Ask until the answer is of the wanted format."""
         settings = self.settings
         problem = ""
-        for attempt in range(settings.format_retries + 1):
+        for _ in range(settings.format_retries + 1):
             prompt = call.prompt
             if problem:
                 self.usage.format_retries += 1
@@ -183,22 +183,25 @@ class Generator:
                 Call(prompt, settings.system, call.images, settings.format, settings.think), text
             )
             answer = reply.text.strip()
-            try:
-                if not answer:
-                    raise ValueError("it is empty")
-                if self.validate is not None:
-                    self.validate(answer)
-            except ValueError as error:
-                problem = str(error)
-                if attempt == settings.format_retries:
-                    break
-            else:
+            problem = self._problem(answer)
+            if not problem:
                 return answer
         slug = "invalid-output" if self.validate is not None else "empty-answer"
         raise PermanentError(
             f"After {settings.format_retries + 1} tries the model's answer is still refused: {problem}.",
             slug=slug,
         )
+
+    def _problem(self, answer: str) -> str:
+        """What is wrong with an answer, ``""`` when nothing is."""
+        if not answer:
+            return "it is empty"
+        try:
+            if self.validate is not None:
+                self.validate(answer)
+        except ValueError as error:
+            return str(error)
+        return ""
 
     def _ask(self, call: Call, text: str) -> Reply:
         try:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
+from ollama_worker.content import Content
 from ollama_worker.embed import Embedder
 from ollama_worker.engine.client import Call, Reply
 from ollama_worker.engine.manager import EngineManager
 from ollama_worker.errors import EngineUnavailableError, StoppingError
-from ollama_worker.extract.content import Content
 from ollama_worker.generate import Answer, Generator
 from ollama_worker.schema import make_validator
 from ollama_worker.settings import Settings

@@ -73,6 +73,23 @@ TEXT_INPUTS: tuple[str, ...] = tuple(_TEXT)
 #: What a vision model is given as it is.
 IMAGE_INPUTS: tuple[str, ...] = tuple(_IMAGE)
 
+#: Text that needs decoding and nothing else.
+PLAIN_TEXT = frozenset(
+    {
+        "text/plain",
+        "text/markdown",
+        "text/csv",
+        "text/tab-separated-values",
+        "text/vtt",
+        "text/x-rst",
+        "application/x-subrip",
+        "application/json",
+        "application/x-ndjson",
+        "application/yaml",
+        "application/xml",
+    }
+)
+
 #: Mime-type to the suffixes of its keys, in lower case; the first is the one results are written with.
 SUFFIXES: dict[str, tuple[str, ...]] = {**_TEXT, **_IMAGE, **_OTHER}
 

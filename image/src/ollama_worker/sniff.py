@@ -82,7 +82,7 @@ def compatible(told: str, found: str) -> bool:
     if found.startswith("image/") and told.startswith("image/"):
         # Cameras and browsers mix these up; the image library reads what it is.
         return True
-    return found in ("audio/mpeg",) and told.startswith("text/")
+    return found == "audio/mpeg" and told.startswith("text/")
 
 
 def _zip_kind(head: bytes) -> str:

@@ -18,7 +18,7 @@ _BOUNDARIES = tuple(
         r"(?=^\#{3,6} )",  # sections
         r"\n[ \t]*\r?\n+",  # paragraphs, cues of subtitles
         r"\n",  # rows of tables, lines
-        r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])",  # sentences
+        r"(?<=[.!?\u2026])[\"'\u201d\u2019)\]]*\s+|(?<=[\u3002\uff01\uff1f])",  # sentences
         r"\s+",  # words
     )
 )

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 import uuid
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,7 @@ def start_moto() -> tuple[subprocess.Popen[bytes], str]:
     deadline = time.monotonic() + 60
     while True:
         try:
-            with urllib.request.urlopen(url + "/moto-api/", timeout=1):
+            with socket.create_connection(("127.0.0.1", port), timeout=1):
                 return process, url
         except OSError:
             if time.monotonic() > deadline or process.poll() is not None:

@@ -33,7 +33,7 @@ def decode(data: bytes) -> tuple[str, str]:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
-        return _detect(data)
+        return _with_surrogates(data) or _detect(data)
     if "\0" in text:
         return _detect(data)
     return text, "utf-8"
@@ -47,6 +47,15 @@ def _strict(data: bytes, name: str) -> tuple[str, str]:
             f"The document begins as {name} but is not: {error.reason} at byte {error.start}.",
             slug="undecodable-text",
         ) from None
+
+
+def _with_surrogates(data: bytes) -> tuple[str, str] | None:
+    """UTF-8 but for encoded surrogates, as Java and old databases write it: pairs are joined, halves replaced."""
+    try:
+        text = data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return None
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"), "utf-8 with surrogates"
 
 
 def _detect(data: bytes) -> tuple[str, str]:
