@@ -298,7 +298,15 @@ def _completion(call: _Call, runner: Runner, prompt: str, images: list[str]) -> 
         "frequency_penalty": opts["frequency_penalty"],
         **{
             name: opts[name]
-            for name in ["temperature", "top_k", "top_p", "min_p", "typical_p", "repeat_last_n", "repeat_penalty"]
+            for name in [
+                "temperature",
+                "top_k",
+                "top_p",
+                "min_p",
+                "typical_p",
+                "repeat_last_n",
+                "repeat_penalty",
+            ]
         },
         "presence_penalty": opts["presence_penalty"],
         "seed": opts["seed"],

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -92,9 +93,11 @@ class Runner:
         # Otherwise llama.cpp takes less context than asked for when it thinks that memory is short.
         parameters.fit_params = False
         parameters.warmup = False
-        if profile.num_thread > 0:
-            parameters.cpuparams.n_threads = profile.num_thread
-            parameters.cpuparams_batch.n_threads = profile.num_thread
+        # llama.cpp's threads wait for each other in a loop: one for every core, as Ollama has it, makes each token
+        # take ten times as long when the machine has anything else to do, and here it runs a whole cloud.
+        threads = profile.num_thread or max(1, (os.cpu_count() or 1) // 2)
+        parameters.cpuparams.n_threads = threads
+        parameters.cpuparams_batch.n_threads = threads
         if profile.embedding:
             parameters.embedding = True
             parameters.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
