@@ -77,3 +77,14 @@ def choose_zones(
     if len(missing) > len(free):
         raise ValueError(f"the region has {len(set(available))} usable availability zones, not {count}")
     return {**chosen, **dict(zip(missing, free, strict=False))}
+
+
+def one_per_zone(subnet_ids: Sequence[str], zones: Mapping[str, str]) -> list[str]:
+    """The first subnet of each zone, since EFS and interface endpoints take no second one.
+
+    :param zones: subnet id -> zone; a subnet that is not in it counts as a zone of its own.
+    """
+    chosen: dict[str, str] = {}
+    for number, subnet_id in enumerate(subnet_ids):
+        chosen.setdefault(zones.get(subnet_id, f"unknown-{number}"), subnet_id)
+    return list(chosen.values())

@@ -130,6 +130,7 @@ from typing import Any, NoReturn
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ansible_collections.pasture.ollama.plugins.module_utils._aws import Api, AwsError
+from ansible_collections.pasture.ollama.plugins.module_utils._ec2_addressing import one_per_zone
 from ansible_collections.pasture.ollama.plugins.module_utils._efs import (
     FileSystem,
     MountTarget,
@@ -146,14 +147,6 @@ from ansible_collections.pasture.ollama.plugins.module_utils._resource import (
 from ansible_collections.pasture.ollama.plugins.module_utils._unknown import is_unknown
 
 _SETTINGS = ("throughput_mode", "encrypted", "kms_key_id", "backup", "policy", "tags")
-
-
-def one_per_zone(subnet_ids: list[str], zones: dict[str, str]) -> list[str]:
-    """The first subnet of each zone; subnets of unknown zone count as zones of their own."""
-    chosen: dict[str, str] = {}
-    for number, subnet_id in enumerate(subnet_ids):
-        chosen.setdefault(zones.get(subnet_id, f"unknown-{number}"), subnet_id)
-    return list(chosen.values())
 
 
 def zones_of(module: Any, subnet_ids: list[str]) -> dict[str, str]:

@@ -49,8 +49,9 @@ options:
         description: What may be called through it. Left out where the service does not support it.
         type: dict
   subnet_ids:
-    description: The subnets that use the endpoints; those in a zone where a service has no endpoints are left
-      out there.
+    description:
+      - The subnets that use the endpoints.
+      - Interface endpoints take one of each zone, and none in a zone where the service has no endpoints.
     type: list
     elements: str
     default: []
@@ -106,6 +107,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 from ansible_collections.pasture.ollama.plugins.module_utils._aws import Api, AwsError
 from ansible_collections.pasture.ollama.plugins.module_utils._ec2 import OWNER_TAG
+from ansible_collections.pasture.ollama.plugins.module_utils._ec2_addressing import one_per_zone
 from ansible_collections.pasture.ollama.plugins.module_utils._ec2_endpoints import (
     GATEWAY,
     INTERFACE,
@@ -193,9 +195,11 @@ class Surroundings:
         )
 
     def usable_subnets(self, service_name: str) -> list[str]:
-        """The subnets in zones where the service has endpoints."""
+        """The subnets in zones where the service has endpoints, one for each zone."""
+        if not self.known:
+            return self.subnet_ids
         offered = self.services[service_name, INTERFACE].get("AvailabilityZones", [])
-        return [one for one in self.subnet_ids if not self.known or self.zones.get(one) in offered]
+        return one_per_zone([one for one in self.subnet_ids if self.zones.get(one) in offered], self.zones)
 
 
 def plan(
