@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import threading
 from collections.abc import Sequence
 
 from ollama_worker import __version__, log
@@ -37,9 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from ollama_worker.process import process  # noqa: PLC0415
 
             return process(options, os.environ)
-        from ollama_worker.worker import run  # noqa: PLC0415
-
-        return run(os.environ)
+        return _run()
     except WorkerError as error:
         if command == "process":
             print(f"ollama-worker: {error}", file=sys.stderr)
@@ -66,6 +65,22 @@ def _parser() -> argparse.ArgumentParser:
     process.add_argument("--type", help="the document's mime-type, when its name does not tell")
     process.add_argument("--provenance", action="store_true", help="print tokens and parts to standard error")
     return parser
+
+
+def _run() -> int:
+    from ollama_worker.worker import run  # noqa: PLC0415
+
+    try:
+        status = run(os.environ)
+    except WorkerError as error:
+        log.log(40, str(error), error_type=error.slug)
+        status = 1
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        # A thread of a pool still waits for a socket; its message was handed back. The interpreter would
+        # join it at its end, past the time that ECS gives.
+        sys.stdout.flush()
+        os._exit(status)
+    return status
 
 
 def _health() -> int:

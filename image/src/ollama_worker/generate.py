@@ -9,6 +9,7 @@ and in rounds when the answers do not fit either. A part that the engine refuses
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -61,6 +62,13 @@ class Usage:
     images: int = 0
     format_retries: int = 0
     cut_answers: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def add(self, **counts: int) -> None:
+        """Count; the parts of a document are asked about on several threads."""
+        with self._lock:
+            for name, count in counts.items():
+                setattr(self, name, getattr(self, name) + count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +113,7 @@ class Generator:
         return Answer(text, self.usage, "length" if self.usage.cut_answers else "stop")
 
     def _ask_image(self, image: bytes) -> str:
-        self.usage.parts += 1
-        self.usage.images += 1
+        self.usage.add(parts=1, images=1)
         prompt = render(self.settings.prompt, self._context(""))
         return self._checked(Call(prompt, images=(image,)), "")
 
@@ -177,7 +184,7 @@ class Generator:
         for _ in range(settings.format_retries + 1):
             prompt = call.prompt
             if problem:
-                self.usage.format_retries += 1
+                self.usage.add(format_retries=1)
                 prompt += f"\n\nThe previous answer was refused: {problem}. Answer again, correctly."
             reply = self._ask(
                 Call(prompt, settings.system, call.images, settings.format, settings.think), text
@@ -209,10 +216,7 @@ class Generator:
         except ContextExceededError as error:
             self.estimate.observe(text, error.prompt_tokens - TEMPLATE_TOKENS, exact=True)
             raise
-        usage = self.usage
-        usage.calls += 1
-        usage.prompt_tokens += reply.prompt_tokens
-        usage.output_tokens += reply.output_tokens
+        self.usage.add(calls=1, prompt_tokens=reply.prompt_tokens, output_tokens=reply.output_tokens)
         if not call.images:
             self.estimate.observe(text, reply.prompt_tokens - TEMPLATE_TOKENS)
         if reply.done_reason == "length":
@@ -231,13 +235,13 @@ class Generator:
                 "and on_length is 'fail'.",
                 slug="answer-cut-off",
             )
-        self.usage.cut_answers += 1
+        self.usage.add(cut_answers=1)
 
     def _combine(self, answers: list[str]) -> str:
         """One answer from many."""
         template = self.settings.combine_prompt
         for _ in range(_MAX_ROUNDS):
-            self.usage.combine_rounds += 1
+            self.usage.add(combine_rounds=1)
             groups = list(self._groups(answers, self._budget(template)))
             answers = self._ask_parts(template, groups, lambda _part: None)
             if len(answers) == 1:
@@ -292,8 +296,7 @@ class Generator:
         )
 
     def _count(self, part: str) -> None:
-        self.usage.parts += 1
-        self.usage.characters += len(part)
+        self.usage.add(parts=1, characters=len(part))
 
 
 def render_instruction(prompt: str) -> str:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from ollama_worker import log
 from ollama_worker.documents import DocumentWork, Job, SkippedError
 from ollama_worker.engine.manager import EngineManager
-from ollama_worker.errors import PermanentError, RetryableError, StoppingError, WorkerError
+from ollama_worker.errors import EngineError, PermanentError, RetryableError, StoppingError, WorkerError
 from ollama_worker.events import DocumentEvent, Ignored, parse
 from ollama_worker.health import HealthFile
 from ollama_worker.protection import TaskProtection
@@ -37,6 +37,8 @@ _TICK = 0.25
 _RECEIVE_PAUSE = 5.0
 # Kept of the stop timeout for handing back, announcing and closing the engine.
 _STOP_MARGIN = 12.0
+# After these a document gets its next receive even if the queue counts it as one too many.
+_NOT_THE_DOCUMENTS_FAULT = frozenset({StoppingError.slug, EngineError.slug})
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +51,6 @@ class Delivery:
     retry: RetryableError | None = None
     settled: bool = False
     lost: bool = False
-    started: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -91,14 +92,14 @@ class Pipeline:
         try:
             self._await_engine()
             self._slots = min(self._settings.slots, self._engine.facts.slots)
-            self._max_receives = self._messages.max_receives()
+            self._max_receives = self._read_max_receives()
             self._flow()
         except StoppingError:
             pass
         finally:
             self._done.set()
             keeper.join(10.0)
-            self._protection.update(busy=False)
+            self._protection.update(busy=False, final=True)
         if self._engine.failure is not None and not self._stopping.is_set():
             raise self._engine.failure
 
@@ -112,29 +113,38 @@ class Pipeline:
             if self._stopping.is_set():
                 raise StoppingError("Told to stop before the engine was ready.")
 
+    def _read_max_receives(self) -> int | None:
+        try:
+            return self._messages.max_receives()
+        except WorkerError as error:
+            log.warning("the last receive of a message will not be recognised", error=str(error))
+            return None
+
     def _flow(self) -> None:
         side = 2 + min(self._slots, 6)
         slots = [
             threading.Thread(target=self._slot, name=f"slot-{number}", daemon=True)
             for number in range(self._slots)
         ]
-        with (
-            ThreadPoolExecutor(side, "prepare") as preparing,
-            ThreadPoolExecutor(side, "finish") as finishing,
-        ):
-            self._finish_pool = finishing
+        preparing = ThreadPoolExecutor(side, "prepare")
+        self._finish_pool = ThreadPoolExecutor(side, "finish")
+        try:
             for slot in slots:
                 slot.start()
             self._receive_until_stopped(preparing)
             self._drain()
+        finally:
             for _ in slots:
                 self._ready.put(None)
             for slot in slots:
-                slot.join()
+                slot.join(1.0)
+            # Whoever is still waiting for a socket is left behind: its message was handed back.
+            preparing.shutdown(wait=False, cancel_futures=True)
+            self._finish_pool.shutdown(wait=False, cancel_futures=True)
 
     def _receive_until_stopped(self, preparing: ThreadPoolExecutor) -> None:
-        # One message in each slot, as many ready or on their way, and a few being stored.
-        capacity = 2 * self._slots + 2
+        # One message in each slot, and as many that are being loaded, ready or being stored.
+        capacity = self._slots + max(2, self._slots)
         while not self._stopping.is_set():
             if self._engine.failure is not None:
                 return
@@ -157,19 +167,21 @@ class Pipeline:
                 with self._changed:
                     self._in_hand.add(delivery)
                 preparing.submit(self._guarded, delivery, self._prepare, delivery)
-            if received:
-                self._protection.update(busy=True)
 
     def _drain(self) -> None:
         """Finish what is in inference, hand back what is not."""
         begun = time.monotonic()
-        patience = max(0.0, self._settings.stop_timeout - _STOP_MARGIN)
+        margin = min(_STOP_MARGIN, self._settings.stop_timeout / 2)
+        patience = self._settings.stop_timeout - margin
         log.info("draining", in_hand=len(self._in_hand))
         with self._changed:
             while self._in_hand:
-                if self._engine.failure is not None or time.monotonic() - begun > patience:
+                late = time.monotonic() - begun > patience
+                if (late or self._engine.failure is not None) and not self._abandon.is_set():
+                    log.warning("giving up what is in inference", in_hand=len(self._in_hand))
                     self._abandon.set()
-                if time.monotonic() - begun > patience + _STOP_MARGIN / 2:
+                    self._engine.abort()
+                if time.monotonic() - begun > patience + margin / 2:
                     break
                 self._changed.wait(_TICK)
         for delivery in list(self._in_hand):
@@ -215,7 +227,6 @@ class Pipeline:
     def _infer(self, delivery: Delivery, job: Job) -> None:
         if self._stopping.is_set():
             raise StoppingError("The worker stops.")
-        delivery.started = True
         job.seconds["engine_wait"] = time.monotonic() - job.seconds.pop("prepared")
         self._work.infer(job)
         self._finish_pool.submit(self._guarded, delivery, self._document, delivery, job, self._finish)
@@ -285,7 +296,7 @@ class Pipeline:
     def _close(self, delivery: Delivery, retry: RetryableError | None = None, job: Job | None = None) -> None:
         """One document of a message has ended."""
         last = self._max_receives is not None and delivery.message.receives >= self._max_receives
-        if retry is not None and job is not None and last and not isinstance(retry, StoppingError):
+        if retry is not None and job is not None and last and retry.slug not in _NOT_THE_DOCUMENTS_FAULT:
             # The queue would move it away silently: say that it failed, and why.
             final = PermanentError(
                 f"Given up after {delivery.message.receives} receives: {retry}", slug=retry.slug
@@ -309,7 +320,7 @@ class Pipeline:
         try:
             if retry is None:
                 self._messages.delete(message)
-            elif isinstance(retry, StoppingError):
+            elif retry.slug in _NOT_THE_DOCUMENTS_FAULT:
                 self._messages.hand_back(message)
                 log.info("message handed back", message_id=message.id)
             else:

@@ -58,7 +58,7 @@ def process(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
         engine.close()
     print(answer.text)
     if options.provenance:
-        usage = {name: getattr(answer.usage, name) for name in answer.usage.__slots__}
+        usage = {name: getattr(answer.usage, name) for name in answer.usage.__slots__ if name[0] != "_"}
         print(json.dumps({"type": kind, **content.attributes, **usage}, default=str), file=sys.stderr)
     return 0
 

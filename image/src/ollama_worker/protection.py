@@ -16,6 +16,8 @@ _EXPIRES_MINUTES = 60
 # Renewed long before it ends, and tried again soon when ECS refused.
 _RENEW_SECONDS = _EXPIRES_MINUTES * 60 / 3
 _RETRY_SECONDS = 15.0
+# A gap between two documents is not idleness: ECS throttles those who change their minds.
+_IDLE_SECONDS = 10.0
 
 
 class TaskProtection:
@@ -24,16 +26,25 @@ class TaskProtection:
     def __init__(self, agent_uri: str | None) -> None:
         self._url = f"{agent_uri.rstrip('/')}/task-protection/v1/state" if agent_uri else None
         self._held = False
+        self._failed = False
         self._next = 0.0
+        self._last_busy = float("-inf")
 
-    def update(self, *, busy: bool) -> None:
-        """Say whether the task has work; asks ECS only when that changed, or to renew. Never raises."""
+    def update(self, *, busy: bool, final: bool = False) -> None:
+        """Say whether the task has work; asks ECS only when that changed, or to renew. Never raises.
+
+        :param final: an idle task is not waited for any more: the worker ends.
+        """
         if self._url is None:
             return
         now = time.monotonic()
+        if busy:
+            self._last_busy = now
+        elif not final and now - self._last_busy < _IDLE_SECONDS:
+            return
         if busy == self._held and not (busy and now >= self._next):
             return
-        if now < self._next and busy != self._held and self._failed:
+        if self._failed and now < self._next:
             return
         body = {"ProtectionEnabled": busy, **({"ExpiresInMinutes": _EXPIRES_MINUTES} if busy else {})}
         try:
@@ -49,5 +60,3 @@ class TaskProtection:
             log.warning("task protection could not be changed", busy=busy, error=problem)
         else:
             self._held = busy
-
-    _failed = False

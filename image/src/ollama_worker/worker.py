@@ -14,11 +14,17 @@ from ollama_worker.announce import Announcer
 from ollama_worker.aws import Clients, read_definition
 from ollama_worker.documents import DocumentWork
 from ollama_worker.engine.manager import EngineManager
+from ollama_worker.errors import WorkerError
+from ollama_worker.health import HealthFile
 from ollama_worker.infer import Inference
+from ollama_worker.model import ModelDefinition
 from ollama_worker.pipeline import Pipeline
 from ollama_worker.results import ResultStore
-from ollama_worker.settings import from_environment
+from ollama_worker.settings import Settings, from_environment
 from ollama_worker.sqs import Queue
+
+# Between two looks at a definition that is missing or broken.
+_DEFINITION_SECONDS = 15.0
 
 
 def run(environment: Mapping[str, str]) -> int:
@@ -37,33 +43,47 @@ def run(environment: Mapping[str, str]) -> int:
     signal.signal(signal.SIGINT, stop)
     log.info("worker starts", version=__version__, processor=settings.source, slots=settings.slots)
     clients = Clients(settings.region, connections=4 * settings.slots + 10)
-    model = read_definition(clients, settings.model_parameter)
+    model = _definition(clients, settings, stopping)
+    if model is None:
+        return 0
     metrics = log.Metrics(settings.stack, settings.processor)
     abandon = _Abandon()
     engine = EngineManager(settings, model, metrics, stopping.is_set)
-    with ThreadPoolExecutor(settings.slots, "part") as parts:
-        inference = Inference(
-            settings, engine, abandoned=abandon, executor=parts if settings.slots > 1 else None
-        )
-        work = DocumentWork(
-            settings,
-            model,
-            engine,
-            clients.s3,
-            ResultStore(clients.s3, settings.results_bucket, settings.kms_key_id),
-            Announcer(clients.events, settings.event_bus),
-            inference,
-        )
-        messages = Queue(clients.sqs, settings.queue_url, settings.dlq_url, settings.visibility_seconds)
-        pipeline = Pipeline(settings, messages, work, engine, metrics, stopping)
-        abandon.pipeline = pipeline
-        engine.start()
-        try:
-            pipeline.run()
-        finally:
-            engine.close()
+    parts = ThreadPoolExecutor(settings.slots, "part") if settings.slots > 1 else None
+    inference = Inference(settings, engine, abandoned=abandon, executor=parts)
+    results = ResultStore(clients.s3, settings.results_bucket, settings.kms_key_id)
+    announcer = Announcer(clients.events, settings.event_bus)
+    work = DocumentWork(settings, model, engine, clients.s3, results, announcer, inference)
+    messages = Queue(clients.sqs, settings.queue_url, settings.dlq_url, settings.visibility_seconds)
+    pipeline = Pipeline(settings, messages, work, engine, metrics, stopping)
+    abandon.pipeline = pipeline
+    engine.start()
+    try:
+        pipeline.run()
+    finally:
+        engine.close()
+        if parts is not None:
+            parts.shutdown(wait=False, cancel_futures=True)
     log.info("worker ends")
     return 0
+
+
+def _definition(clients: Clients, settings: Settings, stopping: threading.Event) -> ModelDefinition | None:
+    """The model's definition; waits, taking no messages, while it is missing or broken.
+
+    Ending instead would have ECS start the task again and again.
+
+    :returns: None when the worker is told to stop.
+    """
+    health = HealthFile(settings.work_dir)
+    while not stopping.is_set():
+        health.write("waiting for the model's definition")
+        try:
+            return read_definition(clients, settings.model_parameter)
+        except WorkerError as error:
+            log.log(40, str(error), error_type=error.slug, next_look_seconds=_DEFINITION_SECONDS)
+            stopping.wait(_DEFINITION_SECONDS)
+    return None
 
 
 class _Abandon:

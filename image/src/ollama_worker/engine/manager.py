@@ -23,6 +23,7 @@ from ollama_worker.errors import (
     EngineError,
     EngineUnavailableError,
     PermanentError,
+    RetryableError,
     StoppingError,
     WorkerError,
 )
@@ -37,7 +38,7 @@ _SERIAL_FAMILIES = frozenset({"mllama", "qwen3vl", "qwen35", "qwen3next", "lfm2"
 _CACHE_RAM_MIB = "512"
 
 _WATCH_SECONDS = 1.0
-_MAX_RESTARTS = 5
+_MAX_RESTARTS = 7
 _RESTART_WINDOW = 600.0
 
 
@@ -136,6 +137,14 @@ class EngineManager:
             self._ready.clear()
             self._suspect.set()
 
+    def abort(self) -> None:
+        """Break off the calls under way: a socket that is read from is only woken by its other end."""
+        self._closed.set()
+        self._ready.clear()
+        process = self._process
+        if process is not None:
+            process.stop(2.0)
+
     def close(self) -> None:
         """End the engine, last of all."""
         self._closed.set()
@@ -154,8 +163,9 @@ class EngineManager:
                 else:
                     self._ready.clear()
                     self._bring_up()
-        except StoppingError:
+        except StoppingError as error:
             log.info("engine start given up: the worker stops")
+            self.failure = error
         except WorkerError as error:
             self.failure = error
         except Exception as error:
@@ -191,8 +201,10 @@ class EngineManager:
                 self._stop_engine()
                 self._start_engine()
                 self._facts = self._load(begun)
-            except EngineUnavailableError as error:
-                log.warning("engine not usable yet", error=str(error))
+            except StoppingError:
+                raise
+            except RetryableError as error:
+                log.warning("engine not usable yet", error=str(error), error_type=error.slug)
                 if self._closed.wait(min(30.0, 2.0 ** len(self._restarts) / 2)) or self._stopping():
                     raise StoppingError("Told to stop while the engine was starting.") from None
             else:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +18,10 @@ from pathlib import Path
 from ollama_worker import log
 from ollama_worker.engine.client import OllamaClient
 from ollama_worker.errors import EngineError, EngineUnavailableError
+
+# Has the kernel end the engine when the worker ends, however it ends, and then becomes the engine.
+# PR_SET_PDEATHSIG is 1 (prctl(2)); a preexec_fn would do the same but may deadlock in a process with threads.
+_BECOME = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); os.execv(sys.argv[1], sys.argv[1:])"
 
 # Lines of the engine that are kept to tell why it ended.
 _KEPT_LINES = 20
@@ -39,7 +44,7 @@ class EngineProcess:
         self.url = f"http://127.0.0.1:{port}"
         self._last: list[str] = []
         self._process = subprocess.Popen(
-            [program, "serve"],
+            [sys.executable, "-I", "-S", "-c", _BECOME, program, "serve"],
             env={
                 **os.environ,
                 **environment,
@@ -65,20 +70,20 @@ class EngineProcess:
         """Wait until it answers.
 
         :returns: its version.
-        :raises EngineError: when it ends, or does not answer in time.
+        :raises EngineUnavailableError: when it ends, or does not answer in time.
         """
         deadline = time.monotonic() + seconds
         client = OllamaClient(self.url, silence_seconds=5.0, connections=1)
         try:
             while time.monotonic() < deadline and not stopping():
                 if not self.running:
-                    raise EngineError(f"The engine ended at its start: {self.last_words()}")
+                    raise EngineUnavailableError(f"The engine ended at its start: {self.last_words()}")
                 with suppress(EngineUnavailableError):
                     return client.version()
                 time.sleep(0.05)
         finally:
             client.close()
-        raise EngineError(f"The engine did not answer within {seconds:.0f} s: {self.last_words()}")
+        raise EngineUnavailableError(f"The engine did not answer within {seconds:.0f} s: {self.last_words()}")
 
     @property
     def running(self) -> bool:
