@@ -31,6 +31,16 @@ def keep_policy(
     original(self, attributes, now)
 
 
+def show_redrive_allow(original: property, self: Any) -> dict[str, Any]:
+    """moto takes the policy that says which queues may use a dead-letter queue, and does not give it back.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html
+    """
+    attributes: dict[str, Any] = original.__get__(self)
+    policy = getattr(self, "redrive_allow_policy", None)
+    return attributes | {"RedriveAllowPolicy": policy} if policy else attributes
+
+
 def receive(
     original: Callable[..., list[Any]],
     self: Any,
@@ -177,6 +187,7 @@ _Response = responses.SQSResponse
 
 PATCHES = (
     Patch("sqs-keep-policy", models.Queue, "_set_attributes", keep_policy),
+    Patch("sqs-redrive-allow", models.Queue, "attributes", show_redrive_allow),
     Patch("sqs-receive", models.SQSBackend, "receive_message", receive),
     Patch("sqs-delete", models.Queue, "delete_message", delete),
     Patch("sqs-visibility", models.SQSBackend, "change_message_visibility", change_visibility),
