@@ -12,7 +12,11 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.pasture.ollama.plugins.module_utils import _routing
-from ansible_collections.pasture.ollama.plugins.module_utils._definition import DefinitionError, define
+from ansible_collections.pasture.ollama.plugins.module_utils._definition import (
+    DefinitionError,
+    define,
+    split_reference,
+)
 from ansible_collections.pasture.ollama.plugins.module_utils._instances import InstanceType
 from ansible_collections.pasture.ollama.plugins.module_utils._mime_types import check_mime_type
 from ansible_collections.pasture.ollama.plugins.module_utils._plan_models import models_plan as plan_models
@@ -56,6 +60,14 @@ def model_definition(given: Any) -> dict[str, Any]:
         return define(given).as_dict()
     except DefinitionError as error:
         raise AnsibleFilterError(str(error)) from error
+
+
+def model_reference(given: str) -> str:
+    try:
+        name, tag = split_reference(given)
+    except DefinitionError as error:
+        raise AnsibleFilterError(str(error)) from error
+    return f"{name}:{tag or 'latest'}"
 
 
 def event_patterns(
@@ -112,6 +124,7 @@ class FilterModule:
             "can_chain": can_chain,
             "event_patterns": event_patterns,
             "model_definition": model_definition,
+            "model_reference": model_reference,
             "models_plan": models_plan,
             "processor_problems": processor_problems,
             "processors": processors,

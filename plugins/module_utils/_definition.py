@@ -144,7 +144,7 @@ def define(spec: str | Mapping[str, Any]) -> Definition:
     """Make a definition of what a user wrote: a catalogue name, or a mapping that says more.
 
     Keys of the mapping: C(name), C(tag), C(inputs), C(outputs), C(capabilities), C(context_length),
-    C(options), C(from), C(digest); all but the name are optional for a model of the catalogue.
+    C(size), C(options), C(from), C(digest); all but the name are optional for a model of the catalogue.
 
     :raises DefinitionError: with a sentence that says what is wrong.
     """
@@ -173,8 +173,10 @@ def define(spec: str | Mapping[str, Any]) -> Definition:
         capabilities=capabilities,
         inputs=inputs or (model.inputs if model else ()),
         outputs=outputs or (model.outputs if model else ()),
-        context_length=_count(given.get("context_length"), name) or (known.context_length if known else 0),
-        size=_size(model, known, tag, bool(given.get("from"))),
+        context_length=_count(given.get("context_length"), name, "context length", "tokens")
+        or (known.context_length if known else 0),
+        size=_count(given.get("size"), name, "size", "bytes")
+        or _size(model, known, tag, bool(given.get("from"))),
         options=check_options(given.get("options"), f"Model {name}"),
         origin=_origin(given.get("from"), name),
         digest=_digest(given.get("digest"), name),
@@ -332,7 +334,7 @@ def _texts(given: Any) -> tuple[str, ...]:
     return tuple(given)
 
 
-def _count(given: Any, name: str) -> int:
+def _count(given: Any, name: str, what: str, unit: str) -> int:
     if given in (None, ""):
         return 0
     try:
@@ -340,9 +342,7 @@ def _count(given: Any, name: str) -> int:
     except (TypeError, ValueError):
         count = 0
     if count < 1:
-        raise DefinitionError(
-            f"Model {name} has the context length {given!r}, which is not a number of tokens."
-        )
+        raise DefinitionError(f"Model {name} has the {what} {given!r}, which is no number of {unit}.")
     return count
 
 

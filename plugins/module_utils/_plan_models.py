@@ -32,6 +32,7 @@ _DEFINITION_KEYS = (
     "outputs",
     "capabilities",
     "context_length",
+    "size",
     "options",
     "from",
     "digest",

@@ -44,6 +44,11 @@ options:
   context_length:
     description: The tokens of context that it was trained for.
     type: int
+  size:
+    description:
+      - The bytes of its weights, by which preflight tells whether they fit. What the catalogue knows when not
+        given, and unknown for weights of O(from).
+    type: int
   options:
     description: Options of Ollama's that always go with it, such as C(temperature).
     type: dict
@@ -224,6 +229,7 @@ _DEFINITION_OPTIONS = (
     "outputs",
     "capabilities",
     "context_length",
+    "size",
     "options",
     "from",
     "digest",
@@ -271,6 +277,7 @@ def main() -> None:
             "outputs": {"type": "list", "elements": "str"},
             "capabilities": {"type": "list", "elements": "str", "choices": list(CAPABILITIES)},
             "context_length": {"type": "int"},
+            "size": {"type": "int"},
             "options": {"type": "dict"},
             "from": {"type": "str"},
             "digest": {"type": "str"},

@@ -84,7 +84,11 @@ def test_a_model_outside_the_catalogue_needs_inputs_and_outputs() -> None:
         ({"name": "llava", "outputs": ["text/*"]}, "'text/*' is a range"),
         ({"name": "llava", "inputs": ["text/plain; q=1"]}, "has a parameter"),
         ({"name": "llava", "capabilities": ["smell"]}, "which Ollama does not know"),
-        ({"name": "llama2", "context_length": "many"}, "has the context length 'many'"),
+        (
+            {"name": "llama2", "context_length": "many"},
+            "has the context length 'many', which is no number of tokens.",
+        ),
+        ({"name": "llama2", "size": 0}, "has the size 0, which is no number of bytes."),
         ({"name": "llama2", "options": {"temprature": 0}}, "Did you mean 'temperature'?"),
         ({"name": "llama2", "options": {"num_ctx": "big"}}, "to 'big', which is not int"),
         ({"name": "llama2", "options": {"seed": True}}, "to True, which is not int"),
@@ -104,6 +108,7 @@ def test_what_ollama_or_aws_would_refuse_is_one_clear_sentence(spec: Any, senten
 
 def test_weights_of_ones_own_have_no_size_of_the_catalogue() -> None:
     model = define({"name": "llama2", "from": "s3://models/llama2.gguf", "digest": "AB" * 32})
+    assert define({"name": "llama2", "from": "s3://models/llama2.gguf", "size": 7}).size == 7
     assert (model.size, model.origin, model.digest) == (0, "s3://models/llama2.gguf", f"sha256:{'ab' * 32}")
 
 
