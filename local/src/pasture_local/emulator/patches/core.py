@@ -18,6 +18,10 @@ from pasture_local.emulator.patches._patch import Patch
 _NOT_IMPLEMENTED = 501
 
 
+class NotEmulatedError(ServiceException):  # type: ignore[misc]
+    """An action that the emulator lacks. A class of this package, because moto takes its own for a service's."""
+
+
 def missing_actions(call_action: Callable[[Any], Any], self: Any) -> Any:
     """moto answers an action that it lacks with a Python traceback and HTTP 500, which SDKs retry for
     seconds.
@@ -31,7 +35,7 @@ def missing_actions(call_action: Callable[[Any], Any], self: Any) -> Any:
             f"The AWS emulator does not have {self.boto3_service_name}:{self._get_action()} ({error}). "
             "docs/fidelity.md says what it has."
         )
-        _, headers, body = self.serialized(ActionResult(ServiceException("NotImplemented", message)))
+        _, headers, body = self.serialized(ActionResult(NotEmulatedError("NotImplemented", message)))
         return _NOT_IMPLEMENTED, headers, body
 
 

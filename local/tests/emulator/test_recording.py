@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is recorded of each call: who, what, on what."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pasture_local.emulator.calls import Call
+from pasture_local.emulator.iam import permissions
+
+ACCOUNT = "123456789012"
+HERE = f"eu-west-1:{ACCOUNT}"
+
+
+def needed(service: str, operation: str, /, **parameters: Any) -> list[tuple[str, list[str]]]:
+    call = Call("AKIA", "eu-west-1", service, operation, parameters)
+    return [(one["action"], one["resources"]) for one in permissions(call, ACCOUNT)]
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "parameters", "wanted"),
+    [
+        ("s3", "HeadObject", {"Bucket": "b", "Key": "k"}, [("s3:GetObject", ["arn:aws:s3:::b/k"])]),
+        (
+            "s3",
+            "GetObject",
+            {"Bucket": "b", "Key": "k", "VersionId": "v"},
+            [("s3:GetObjectVersion", ["arn:aws:s3:::b/k"])],
+        ),
+        ("s3", "ListObjectsV2", {"Bucket": "b"}, [("s3:ListBucket", ["arn:aws:s3:::b"])]),
+        (
+            "s3",
+            "DeleteObjects",
+            {"Bucket": "b", "Delete": {"Objects": [{"Key": "x"}, {"Key": "y"}]}},
+            [("s3:DeleteObject", ["arn:aws:s3:::b/x", "arn:aws:s3:::b/y"])],
+        ),
+        (
+            "s3",
+            "CopyObject",
+            {"Bucket": "b", "Key": "k", "CopySource": "a/x"},
+            [("s3:PutObject", ["arn:aws:s3:::b/k"]), ("s3:GetObject", ["arn:aws:s3:::a/x"])],
+        ),
+        (
+            "sqs",
+            "DeleteMessageBatch",
+            {"QueueUrl": f"http://127.0.0.1/{ACCOUNT}/q"},
+            [("sqs:DeleteMessage", [f"arn:aws:sqs:{HERE}:q"])],
+        ),
+        (
+            "events",
+            "PutEvents",
+            {"Entries": [{"EventBusName": "bus"}, {}]},
+            [
+                (
+                    "events:PutEvents",
+                    [f"arn:aws:events:{HERE}:event-bus/bus", f"arn:aws:events:{HERE}:event-bus/default"],
+                )
+            ],
+        ),
+        (
+            "events",
+            "PutTargets",
+            {"Rule": "r", "EventBusName": "bus"},
+            [("events:PutTargets", [f"arn:aws:events:{HERE}:rule/bus/r"])],
+        ),
+        (
+            "ecs",
+            "UpdateService",
+            {"cluster": "c", "service": "s", "taskDefinition": "t:1"},
+            [("ecs:UpdateService", [f"arn:aws:ecs:{HERE}:service/c/s"])],
+        ),
+        (
+            "ecs",
+            "UpdateTaskProtection",
+            {"cluster": "c", "tasks": [f"arn:aws:ecs:{HERE}:task/c/1"]},
+            [("ecs:UpdateTaskProtection", [f"arn:aws:ecs:{HERE}:task/c/1"])],
+        ),
+        (
+            "ecs",
+            "RunTask",
+            {"cluster": "c", "taskDefinition": "t:1"},
+            [("ecs:RunTask", [f"arn:aws:ecs:{HERE}:task-definition/t:1"])],
+        ),
+        (
+            "ecs",
+            "RegisterTaskDefinition",
+            {
+                "family": "t",
+                "taskRoleArn": "arn:aws:iam::1:role/a",
+                "executionRoleArn": "arn:aws:iam::1:role/b",
+            },
+            [
+                ("ecs:RegisterTaskDefinition", [f"arn:aws:ecs:{HERE}:task-definition/t"]),
+                ("iam:PassRole", ["arn:aws:iam::1:role/a", "arn:aws:iam::1:role/b"]),
+            ],
+        ),
+        (
+            "ssm",
+            "GetParameter",
+            {"Name": "/pasture/docs"},
+            [("ssm:GetParameter", [f"arn:aws:ssm:{HERE}:parameter/pasture/docs"])],
+        ),
+        (
+            "ssm",
+            "GetParameter",
+            {"Name": "/aws/service/x"},
+            [("ssm:GetParameter", ["arn:aws:ssm:eu-west-1::parameter/aws/service/x"])],
+        ),
+        (
+            "efs",
+            "DescribeMountTargets",
+            {"FileSystemId": "fs-1"},
+            [
+                (
+                    "elasticfilesystem:DescribeMountTargets",
+                    [f"arn:aws:elasticfilesystem:{HERE}:file-system/fs-1"],
+                )
+            ],
+        ),
+        (
+            "ec2",
+            "CreateTags",
+            {"Resources": ["subnet-0123456789abcdef0"], "Tags": [{"Key": "a", "Value": "b"}]},
+            [("ec2:CreateTags", [f"arn:aws:ec2:{HERE}:subnet/subnet-0123456789abcdef0"])],
+        ),
+        (
+            "cloudwatch",
+            "PutMetricAlarm",
+            {"AlarmName": "a"},
+            [("cloudwatch:PutMetricAlarm", [f"arn:aws:cloudwatch:{HERE}:alarm:a"])],
+        ),
+        ("iam", "GetRole", {"RoleName": "r"}, [("iam:GetRole", [f"arn:aws:iam::{ACCOUNT}:role/r"])]),
+        ("ecs", "ListClusters", {}, [("ecs:ListClusters", ["*"])]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_call_needs_these_permissions(
+    service: str, operation: str, parameters: dict[str, Any], wanted: list[tuple[str, list[str]]]
+) -> None:
+    assert needed(service, operation, **parameters) == wanted
+
+
+def test_calls_are_recorded_with_who_made_them(cloud: Any, name: str, recorded: Path) -> None:
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    role = cloud.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    keys = cloud.client("sts").assume_role(RoleArn=role, RoleSessionName="task")["Credentials"]
+    credentials = {
+        "aws_access_key_id": keys["AccessKeyId"],
+        "aws_secret_access_key": keys["SecretAccessKey"],
+        "aws_session_token": keys["SessionToken"],
+    }
+    sqs, s3, efs = (cloud.client(service, **credentials) for service in ("sqs", "s3", "efs"))
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="secret text")
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    s3.put_object(Bucket=name, Key="a/b c.txt", Body=b"secret text", ServerSideEncryption="AES256")
+    efs.describe_file_systems(CreationToken=name)
+    with pytest.raises(s3.exceptions.NoSuchKey):
+        s3.get_object(Bucket=name, Key="missing")
+    text = recorded.read_text()
+    mine = [entry for entry in map(json.loads, text.splitlines()) if entry["principal"].get("role") == role]
+    assert [entry["operation"] for entry in mine] == [
+        "CreateQueue",
+        "SendMessage",
+        "CreateBucket",
+        "PutObject",
+        "DescribeFileSystems",
+        "GetObject",
+    ]
+    put = mine[3]
+    assert put["permissions"] == [{"action": "s3:PutObject", "resources": [f"arn:aws:s3:::{name}/a/b c.txt"]}]
+    assert put["parameters"]["ServerSideEncryption"] == "AES256"
+    assert put["principal"]["arn"].endswith(f"assumed-role/{name}/task")
+    assert mine[-1]["status"] == 404
+    assert "secret text" not in text
