@@ -127,9 +127,7 @@ def read_quotas(module: Any, api: Api) -> dict[str, Any]:
     try:
         return vcpu_quotas(api.pages("list_service_quotas", "Quotas", ServiceCode="ec2"))
     except AwsError as error:
-        module.warn(
-            f"The account's vCPU quotas were not checked: Service Quotas could not be read ({error})."
-        )
+        module.warn(f"The account's vCPU quotas were not checked: Service Quotas answered {error.code}.")
         return vcpu_quotas([])
 
 
