@@ -31,12 +31,11 @@ def violations(shape: Any, value: Any, path: str) -> list[str]:
     :param shape: a shape of botocore's service model.
     """
     if shape.type_name == "structure":
-        found = [
+        return [
             problem
             for key, item in value.items()
             for problem in violations(shape.members[key], item, f"{path}.{key}")
         ]
-        return found
     if shape.type_name == "list":
         size = _out_of_range(shape, len(value), path)
         return size + [
