@@ -7,6 +7,7 @@ python tools/catalogue_table.py --check  # exit 1 when it is not what the catalo
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -20,9 +21,7 @@ END = "<!-- End of the table. -->\n"
 def catalogue() -> ModuleType:
     """The collection's catalogue, from the sources."""
     sys.path.insert(0, str(ROOT / ".build" / "dev"))
-    from ansible_collections.pasture.ollama.plugins.module_utils import _catalogue  # noqa: PLC0415 - after the path
-
-    return _catalogue
+    return importlib.import_module("ansible_collections.pasture.ollama.plugins.module_utils._catalogue")
 
 
 def size(count: int) -> str:

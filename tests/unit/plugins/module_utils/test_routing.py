@@ -13,9 +13,11 @@ import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,62 +102,27 @@ def reached(rules: Sequence[Mapping[str, Any]], bus: str, event: Mapping[str, An
     return any(rule["bus"] == bus and event_matches(rule["pattern"], event) for rule in rules)
 
 
+def source_of(given: Mapping[str, str]) -> Source:
+    if given["kind"] == "processor":
+        return Upstream(given["name"])
+    return Bucket(given.get("prefix", ""), given.get("suffix", ""))
+
+
 def rules_of(inputs: Sequence[str], *sources: Source, sniff: bool = False) -> list[dict[str, Any]]:
     return event_patterns("docs", BUCKET, inputs, sources or [Bucket()], sniff)
 
 
-# Six processors: what they read, and from where.
+FIXTURE = yaml.safe_load((Path(__file__).parents[3] / "fixtures" / "routing.yml").read_text(encoding="utf-8"))
+KEYS = {key: set(names) for key, names in FIXTURE["keys"].items()}
 PROCESSORS = {
-    "summarize": rules_of(TEXT_INPUTS),
-    "caption": rules_of(["image/png", "image/jpeg"]),
-    "describe": rules_of(["image/*"], Bucket("photos/")),
-    "contracts": rules_of(["application/pdf"], Bucket("contracts/", ".signed.pdf")),
-    "anything": rules_of(["text/plain"], sniff=True),
-    "translate": rules_of(TEXT_INPUTS, Upstream("summarize"), Upstream("caption")),
-}
-
-# Forty keys, and who gets them.
-KEYS = {
-    "a.txt": {"summarize", "anything"},
-    "A.TXT": {"summarize", "anything"},
-    "a.Txt": {"summarize", "anything"},
-    "deep/er/a.text": {"summarize", "anything"},
-    "log/x.log": {"summarize", "anything"},
-    "a.md": {"summarize"},
-    "a.MARKDOWN": {"summarize"},
-    "a.csv": {"summarize"},
-    "a.tsv": {"summarize"},
-    "a.html": {"summarize"},
-    "a.htm": {"summarize"},
-    "film.srt": {"summarize"},
-    "film.vtt": {"summarize"},
-    "a.json": {"summarize"},
-    "a.jsonl": {"summarize"},
-    "a.yaml": {"summarize"},
-    "a.YML": {"summarize"},
-    "a.pdf": {"summarize"},
-    "contracts/a.pdf": {"summarize"},
-    "contracts/a.signed.pdf": {"summarize", "contracts"},
-    "contracts/a.SIGNED.PDF": {"summarize", "contracts"},
-    "a.signed.pdf": {"summarize"},
-    "a.docx": {"summarize"},
-    "a.pptx": {"summarize"},
-    "a.xlsx": {"summarize"},
-    "a.epub": {"summarize"},
-    "mail.eml": {"summarize"},
-    "ümlaut und leer.txt": {"summarize", "anything"},
-    "a.png": {"caption"},
-    "a.JPEG": {"caption"},
-    "photos/a.jpg": {"caption", "describe"},
-    "photos/A.PNG": {"caption", "describe"},
-    "photos/a.webp": {"describe"},
-    "photos/a.gif": {"describe"},
-    "a.webp": set(),
-    "a.zip": set(),
-    "a.mp4": set(),
-    "README": {"anything"},
-    "a.parquet": {"anything"},
-    "photos/a.raw": {"anything"},
+    name: event_patterns(
+        "docs",
+        BUCKET,
+        TEXT_INPUTS if row["inputs"] == "text" else row["inputs"],
+        [source_of(source) for source in row["sources"]],
+        row.get("sniff", False),
+    )
+    for name, row in FIXTURE["processors"].items()
 }
 
 
