@@ -60,7 +60,12 @@ class Job:
     content: Content | None = None
     answer: Answer | None = None
     seconds: dict[str, float] = field(default_factory=dict)
-    begun: float = field(default_factory=time.monotonic)
+    closed: bool = False
+
+    def close(self) -> None:
+        """The document has ended, one way or the other."""
+        self.closed = True
+        self.discard()
 
     def discard(self) -> None:
         """Free what the document holds."""

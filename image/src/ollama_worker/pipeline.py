@@ -54,6 +54,33 @@ class Delivery:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
+class _Twins:
+    """Documents that came twice at the same time: the first is worked on, the others wait for its result."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[str, tuple[Job, list[tuple[Delivery, Job]]]] = {}
+
+    def enter(self, fingerprint: str, work: tuple[Delivery, Job]) -> bool:
+        """Whether it is the first; if not, it waits until the first leaves."""
+        with self._lock:
+            first = self._waiting.get(fingerprint)
+            if first is not None:
+                first[1].append(work)
+                return False
+            self._waiting[fingerprint] = (work[1], [])
+            return True
+
+    def leave(self, fingerprint: str, job: Job) -> list[tuple[Delivery, Job]]:
+        """Those who waited for `job`."""
+        with self._lock:
+            first = self._waiting.get(fingerprint)
+            if first is None or first[0] is not job:
+                return []
+            del self._waiting[fingerprint]
+            return first[1]
+
+
 class Pipeline:
     """Processes the messages of one queue until it is told to stop."""
 
@@ -79,6 +106,7 @@ class Pipeline:
         self._ready: queue.SimpleQueue[tuple[Delivery, Job] | None] = queue.SimpleQueue()
         self._health = HealthFile(settings.work_dir)
         self._protection = TaskProtection(settings.ecs_agent_uri)
+        self._twins = _Twins()
         self._max_receives: int | None = None
         self._slots = settings.slots
 
@@ -126,12 +154,12 @@ class Pipeline:
             threading.Thread(target=self._slot, name=f"slot-{number}", daemon=True)
             for number in range(self._slots)
         ]
-        preparing = ThreadPoolExecutor(side, "prepare")
+        self._prepare_pool = ThreadPoolExecutor(side, "prepare")
         self._finish_pool = ThreadPoolExecutor(side, "finish")
         try:
             for slot in slots:
                 slot.start()
-            self._receive_until_stopped(preparing)
+            self._receive_until_stopped()
             self._drain()
         finally:
             for _ in slots:
@@ -139,10 +167,10 @@ class Pipeline:
             for slot in slots:
                 slot.join(1.0)
             # Whoever is still waiting for a socket is left behind: its message was handed back.
-            preparing.shutdown(wait=False, cancel_futures=True)
+            self._prepare_pool.shutdown(wait=False, cancel_futures=True)
             self._finish_pool.shutdown(wait=False, cancel_futures=True)
 
-    def _receive_until_stopped(self, preparing: ThreadPoolExecutor) -> None:
+    def _receive_until_stopped(self) -> None:
         # One message in each slot, and as many that are being loaded, ready or being stored.
         capacity = self._slots + max(2, self._slots)
         while not self._stopping.is_set():
@@ -166,7 +194,7 @@ class Pipeline:
                 delivery = Delivery(message)
                 with self._changed:
                     self._in_hand.add(delivery)
-                preparing.submit(self._guarded, delivery, self._prepare, delivery)
+                self._prepare_pool.submit(self._guarded, delivery, self._prepare, delivery)
 
     def _drain(self) -> None:
         """Finish what is in inference, hand back what is not."""
@@ -216,6 +244,10 @@ class Pipeline:
         if job.stored is not None:
             self._finish(delivery, job)
             return
+        if not self._twins.enter(job.fingerprint, (delivery, job)):
+            log.info("the same document is being worked on; waiting for it", **_names(delivery, job))
+            job.discard()
+            return
         job.seconds["prepared"] = time.monotonic()
         self._ready.put((delivery, job))
 
@@ -236,21 +268,31 @@ class Pipeline:
             self._work.store(job)
         self._work.announce(job)
         self._report_success(delivery, job)
-        job.discard()
+        job.close()
         self._close(delivery)
 
     def _document(self, delivery: Delivery, job: Job, stage: Callable[[Delivery, Job], None]) -> None:
         """Run a stage; its errors end the document, one way or the other."""
         try:
+            self._staged(delivery, job, stage)
+        finally:
+            if job.closed:
+                for twin, other in self._twins.leave(job.fingerprint, job):
+                    self._prepare_pool.submit(
+                        self._guarded, twin, self._document, twin, Job(other.event), self._prepare_document
+                    )
+
+    def _staged(self, delivery: Delivery, job: Job, stage: Callable[[Delivery, Job], None]) -> None:
+        try:
             stage(delivery, job)
         except (SkippedError, SupersededError) as error:
-            job.discard()
+            job.close()
             self._metrics.emit(
                 "document skipped", {"DocumentsIgnored": 1}, **_names(delivery, job), reason=str(error)
             )
             self._close(delivery)
         except PermanentError as error:
-            job.discard()
+            job.close()
             self._reject(delivery, job.event, error)
             self._close(delivery)
         except WorkerError as error:
@@ -260,7 +302,7 @@ class Pipeline:
             )
             self._close(delivery, retry, job)
         except Exception as error:
-            job.discard()
+            job.close()
             log.log(40, "unexpected error", error=error, **_names(delivery, job))
             self._close(delivery, RetryableError(f"Unexpected error: {error!r}", slug="unexpected"), job)
 
