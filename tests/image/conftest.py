@@ -12,12 +12,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).resolve().parents[2] / "image" / "tests")]
-
 import machine
-from cloud import Cloud
+import pytest
+from worker_cloud import Cloud
 
 HERE = Path(__file__).parent
 

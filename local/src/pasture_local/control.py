@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pasture_local.agent.endpoints import AGENT_API, CREDENTIALS, METADATA, TaskEndpoints
 from pasture_local.agent.loop import Agent
-from pasture_local.agent.runner import ProcessRunner
+from pasture_local.agent.podman import runner_for
 from pasture_local.alarms.loop import AlarmLoop
 from pasture_local.clock import Clock
 from pasture_local.cloud import Cloud
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     credentials = RoleCredentials(cloud)
     endpoints = TaskEndpoints(cloud, credentials, args.url)
     functions = FunctionRunner(cloud, credentials, home)
-    agent = Agent(cloud, clock, home, endpoints, credentials, ProcessRunner(home, os.environ))
+    agent = Agent(cloud, clock, home, endpoints, credentials, runner_for(home, os.environ))
     alarms = AlarmLoop(cloud, clock)
     server = ControlServer(
         socket.socket(fileno=args.listen_fd),

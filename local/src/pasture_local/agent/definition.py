@@ -53,6 +53,35 @@ class LogTarget:
 
 
 @dataclass(frozen=True)
+class Sandbox:
+    """What a container may, as far as it is more or less than usual. A process has none of this."""
+
+    user: str = ""
+    read_only_root: bool = False
+    dropped_capabilities: tuple[str, ...] = ()
+    tmpfs: Mapping[str, int] = field(default_factory=dict)  # path -> MiB
+    init: bool = False
+
+    @classmethod
+    def of(cls, described: Mapping[str, Any]) -> Sandbox:
+        """From a container definition."""
+        linux = described.get("linuxParameters") or {}
+        return cls(
+            user=described.get("user") or "",
+            read_only_root=bool(described.get("readonlyRootFilesystem")),
+            dropped_capabilities=tuple((linux.get("capabilities") or {}).get("drop") or ()),
+            tmpfs={entry["containerPath"]: int(entry["size"]) for entry in linux.get("tmpfs") or ()},
+            init=bool(linux.get("initProcessEnabled")),
+        )
+
+    @property
+    def owner(self) -> tuple[int, int] | None:
+        """User and group as numbers; None when they are names or not given."""
+        user, _, group = self.user.partition(":")
+        return (int(user), int(group or user)) if user.isdigit() and (group or user).isdigit() else None
+
+
+@dataclass(frozen=True)
 class Container:
     """One container of a task, ready to be started by whatever starts it."""
 
@@ -65,6 +94,7 @@ class Container:
     stop_timeout: float = DEFAULT_STOP_TIMEOUT
     health_check: HealthCheck | None = None
     log: LogTarget | None = None
+    sandbox: Sandbox = field(default_factory=Sandbox)
 
 
 def stream_name(options: Mapping[str, str], container: str, task_id: str) -> str:
@@ -125,4 +155,5 @@ def container(
         stop_timeout=float(described.get("stopTimeout") or DEFAULT_STOP_TIMEOUT),
         health_check=HealthCheck.of(described.get("healthCheck")),
         log=target,
+        sandbox=Sandbox.of(described),
     )
