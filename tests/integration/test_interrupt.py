@@ -14,7 +14,7 @@ pytestmark = pytest.mark.integration
 
 # What the processes of the demonstration tell about how far it is.
 STARTING = "pasture_local.emulator"
-DEPLOYING = "pasture.ollama.deploy"
+DEPLOYING = "pasture.ollama.local"
 WORKING = "ollama-worker"
 
 

@@ -41,6 +41,18 @@ def environment(inherited: Mapping[str, str], home: Home) -> dict[str, str]:
     }
 
 
+def as_yaml(value: Any, indent: str = "") -> str:
+    """Variables for Ansible whose texts are taken as they are: a prompt may hold braces that are not a template's."""
+    if isinstance(value, str):
+        return f"!unsafe {json.dumps(value)}"
+    deeper = f"{indent}  "
+    if isinstance(value, Mapping) and value:
+        return "".join(f"\n{indent}{json.dumps(key)}: {as_yaml(item, deeper)}" for key, item in value.items())
+    if isinstance(value, list) and value:
+        return "".join(f"\n{indent}- {as_yaml(item, deeper).lstrip()}" for item in value)
+    return json.dumps(value)
+
+
 def run(
     home: Home, variables: Mapping[str, Any], progress: Callable[[str, str], None], poll: Callable[[], None]
 ) -> tuple[int, int]:
@@ -49,8 +61,8 @@ def run(
     ``progress`` is told role and task; ``poll`` is called often, and may raise. Raises DemoError with Ansible's own
     message when the playbook fails. Whatever ends this function ends the playbook.
     """
-    given = home.path / "demo.json"
-    given.write_text(json.dumps(variables, indent=2) + "\n")
+    given = home.path / "demo.yml"
+    given.write_text(as_yaml(variables) + "\n")
     log = home.logs / "deploy.log"
     command: list[str | Path] = [Path(sys.executable).parent / "ansible-playbook", "pasture.ollama.local"]
     with log.open("wb") as output:
