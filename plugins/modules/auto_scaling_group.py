@@ -117,6 +117,7 @@ from ansible_collections.pasture.ollama.plugins.module_utils._unknown import unk
 # ECS puts this on the group of a capacity provider and refuses to scale a group without it.
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/asg-capacity-providers.html
 _ECS_TAG = "AmazonECSManaged"
+_METRICS = ["GroupDesiredCapacity", "GroupInServiceInstances", "GroupPendingInstances"]
 
 
 def group_state(found: dict[str, Any]) -> State:
@@ -133,6 +134,7 @@ def group_state(found: dict[str, Any]) -> State:
         "subnet_ids": sorted(filter(None, (found.get("VPCZoneIdentifier") or "").split(","))),
         "protect_new_instances": bool(found.get("NewInstancesProtectedFromScaleIn")),
         "spot": bool(mixed),
+        "metrics": bool(found.get("EnabledMetrics")),
         "tags": {key: value for key, value in tag_dict(found.get("Tags")).items() if key != _ECS_TAG},
     }
 
@@ -183,6 +185,8 @@ class Group(Item):
         wanted = super().wanted(current)
         if "subnet_ids" in wanted:
             wanted["subnet_ids"] = sorted(wanted["subnet_ids"])
+        # Shown by the stack's dashboard; they cost nothing.
+        wanted["metrics"] = True
         return wanted
 
     def computed(self) -> State:
@@ -197,8 +201,15 @@ class Group(Item):
             Tags=self._tags(wanted.get("tags", {})),
             **group_request(wanted),
         )
-        # Shown by the stack's dashboard; these metrics cost nothing.
-        self.api.call("enable_metrics_collection", AutoScalingGroupName=self.name, Granularity="1Minute")
+        self._enable_metrics()
+
+    def _enable_metrics(self) -> None:
+        self.api.call(
+            "enable_metrics_collection",
+            AutoScalingGroupName=self.name,
+            Granularity="1Minute",
+            Metrics=_METRICS,
+        )
 
     def _while_profile_spreads(self, operation: str, **arguments: Any) -> None:
         """A new instance profile takes some seconds until Auto Scaling can see it."""
@@ -216,7 +227,9 @@ class Group(Item):
         wait_until("able to use its instance profile", attempt, lambda done: done is not None, 60)
 
     def update(self, current: State, wanted: State, changed_keys: set[str]) -> None:
-        if changed_keys - {"tags"}:
+        if "metrics" in changed_keys:
+            self._enable_metrics()
+        if changed_keys - {"tags", "metrics"}:
             self._while_profile_spreads(
                 "update_auto_scaling_group",
                 AutoScalingGroupName=self.name,

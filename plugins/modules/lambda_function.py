@@ -160,6 +160,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 from ansible_collections.pasture.ollama.plugins.module_utils._aws import Api, AwsError
 from ansible_collections.pasture.ollama.plugins.module_utils._package import package, package_sha256
 from ansible_collections.pasture.ollama.plugins.module_utils._resource import (
+    Refusal,
     State,
     ensure_all,
     report,
@@ -320,11 +321,22 @@ class Function(Item):
             if wanted["reserved_concurrency"] < 0:
                 self.api.call("delete_function_concurrency", FunctionName=self.name)
             else:
-                self.api.call(
-                    "put_function_concurrency",
-                    FunctionName=self.name,
-                    ReservedConcurrentExecutions=wanted["reserved_concurrency"],
-                )
+                self._reserve(wanted["reserved_concurrency"])
+
+    def _reserve(self, concurrency: int) -> None:
+        try:
+            self.api.call(
+                "put_function_concurrency",
+                FunctionName=self.name,
+                ReservedConcurrentExecutions=concurrency,
+            )
+        except AwsError as error:
+            if "UnreservedConcurrentExecution" not in str(error.cause):
+                raise
+            raise Refusal(
+                f"The account's quota of concurrent executions is too small to reserve {concurrency} of them. "
+                "Ask for more in Service Quotas, or reserve none with reserved_concurrency: -1"
+            ) from error
 
     def _permit(self, current: dict[str, dict[str, str]], wanted: dict[str, dict[str, str]]) -> None:
         for name, permission in current.items():

@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
 from ansible_collections.pasture.ollama.plugins.module_utils._aws import Api, AwsError
+from ansible_collections.pasture.ollama.plugins.module_utils._package import package
 from ansible_collections.pasture.ollama.plugins.module_utils._resource import Resource, differing_keys, ensure
 from ansible_collections.pasture.ollama.plugins.modules.application_scaling_policy import Target
 from ansible_collections.pasture.ollama.plugins.modules.auto_scaling_group import Group
@@ -27,6 +31,7 @@ from ansible_collections.pasture.ollama.plugins.modules.ecs_task_definition impo
 from ansible_collections.pasture.ollama.plugins.modules.event_bus import Bus
 from ansible_collections.pasture.ollama.plugins.modules.event_rule import Rule
 from ansible_collections.pasture.ollama.plugins.modules.iam_role import Role
+from ansible_collections.pasture.ollama.plugins.modules.lambda_function import Function
 from ansible_collections.pasture.ollama.plugins.modules.sqs_queue import Queue
 
 Apis = Callable[[str], Api]
@@ -76,6 +81,18 @@ def subnet() -> str:
 def with_dead_letter_queue() -> Options:
     boto3.client("sqs").create_queue(QueueName="dead")
     return {}
+
+
+def function(api: Apis, options: Options) -> Function:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "code.py").write_text(options["code"])
+        content = package(folder)
+    return Function(api("lambda"), {key: value for key, value in options.items() if key != "code"}, content)
+
+
+def with_role() -> Options:
+    role = boto3.client("iam").create_role(RoleName="wake", AssumeRolePolicyDocument=json.dumps(TRUST))
+    return {"role_arn": role["Role"]["Arn"]}
 
 
 def with_template() -> Options:
@@ -128,6 +145,14 @@ def container(**more: Any) -> list[dict[str, Any]]:
             **more,
         }
     ]
+
+
+def permission(rule: str) -> dict[str, str]:
+    return {
+        "id": rule,
+        "principal": "events.amazonaws.com",
+        "source_arn": f"arn:aws:events:eu-west-1:123456789012:rule/{rule}",
+    }
 
 
 def query(metric: str) -> dict[str, Any]:
@@ -381,6 +406,36 @@ CASES = {
                 ]
             },
         ],
+    ),
+    "function": Case(
+        function,
+        {
+            "name": "wake",
+            "code": "print(1)",
+            "handler": "code.handler",
+            "runtime": "python3.13",
+            "architecture": "arm64",
+            "description": "Wakes.",
+            "timeout": 10,
+            "memory_size": 128,
+            "environment": {},
+            "reserved_concurrency": -1,
+            "retry_attempts": 0,
+            "event_age": 60,
+            "permissions": [],
+            "tags": TAGS,
+        },
+        [
+            {"timeout": 20},
+            {"code": "print(2)"},
+            {"environment": {"A": "1"}},
+            {"reserved_concurrency": 1},
+            {"reserved_concurrency": -1},
+            {"permissions": [permission("rule-0"), permission("rule-1")]},
+            {"permissions": [permission("rule-1")]},
+            {"tags": {"other": "tag"}},
+        ],
+        with_role,
     ),
     "dashboard": Case(
         lambda api, o: Dashboard(api("cloudwatch"), o),
