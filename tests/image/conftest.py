@@ -6,6 +6,7 @@ Where podman can neither be found nor installed, one line says that none of this
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -80,8 +81,19 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def cloud(endpoint: str) -> Cloud:
-    """What one processor has in AWS."""
-    return Cloud(endpoint)
+    """What one processor has in AWS, where a queue takes events from a bus only when its policy says so."""
+    cloud = Cloud(endpoint)
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+    }
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [{**statement, "Resource": cloud.arn(cloud.events_queue)}],
+    }
+    cloud.sqs.set_queue_attributes(QueueUrl=cloud.events_queue, Attributes={"Policy": json.dumps(policy)})
+    return cloud
 
 
 @pytest.fixture
