@@ -22,7 +22,7 @@ attributes:
     description: Shows the changed keys before and after.
   action_group:
     support: full
-    membership: pasture.ollama.aws
+    membership: [pasture.ollama.aws]
     description: Use C(group/pasture.ollama.aws) in C(module_defaults) to set the region and credentials of all modules.
 """
 
@@ -38,6 +38,6 @@ attributes:
     description: Changes nothing in any mode.
   action_group:
     support: full
-    membership: pasture.ollama.aws
+    membership: [pasture.ollama.aws]
     description: Use C(group/pasture.ollama.aws) in C(module_defaults) to set the region and credentials of all modules.
 """

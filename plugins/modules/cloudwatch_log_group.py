@@ -168,7 +168,7 @@ def main() -> None:
                 "options": {
                     "name": {"type": "str", "required": True},
                     "retention_days": {"type": "int"},
-                    "kms_key_arn": {"type": "str"},
+                    "kms_key_arn": {"type": "str", "no_log": False},
                     "tags": {"type": "dict"},
                 },
             },

@@ -256,7 +256,7 @@ def main() -> None:
                     "device_name": {"type": "str", "default": "/dev/xvda"},
                     "volume_size": {"type": "int"},
                     "volume_throughput": {"type": "int", "default": 125},
-                    "kms_key_arn": {"type": "str"},
+                    "kms_key_arn": {"type": "str", "no_log": False},
                     "tags": {"type": "dict"},
                 },
             },

@@ -173,7 +173,7 @@ from ansible_collections.pasture.ollama.plugins.module_utils._s3 import Bucket
 _FLAGS = ("versioning", "block_public_access", "tls_only", "eventbridge")
 _ENCRYPTION = {
     "algorithm": {"type": "str", "choices": ["AES256", "aws:kms"], "required": True},
-    "kms_key_arn": {"type": "str"},
+    "kms_key_arn": {"type": "str", "no_log": False},
 }
 _LIFECYCLE = {key: {"type": "int"} for key in ("noncurrent_days", "incomplete_days", "expire_days")}
 
