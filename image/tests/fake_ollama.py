@@ -9,10 +9,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 TEMPLATE_TOKENS = 10
@@ -33,7 +36,8 @@ class FakeOllama:
         self, port: int = 0, *, model: str = "tiny:latest", parallel: int = 64, seconds: float = 0.0
     ):
         self.model = model
-        self.known = True
+        self.is_known: Callable[[], bool] = lambda: True
+        self.on_pull: Callable[[str], bool] = lambda model: True
         self.seconds = seconds
         self.answer: Answer = digest_answer
         self.fail: Callable[[dict[str, Any]], tuple[int, Any] | None] = lambda body: None
@@ -83,6 +87,10 @@ def count(text: str) -> int:
     return -(-len(text) // 4)
 
 
+def _full(model: Any) -> str:
+    return str(model) if ":" in str(model) else f"{model}:latest"
+
+
 class _Handler(BaseHTTPRequestHandler):
     fake: FakeOllama
     protocol_version = "HTTP/1.1"
@@ -116,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/api/version":
             self.send(200, {"version": "0.0.0-fake"})
         elif self.path == "/api/tags":
-            self.send(200, {"models": [entry] if fake.known else []})
+            self.send(200, {"models": [entry] if fake.is_known() else []})
         elif self.path == "/api/ps":
             ps = {
                 **entry,
@@ -132,10 +140,14 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path == "/api/pull":
             fake.pulls.append(body["model"])
-            fake.known = True
-            self.lines([{"status": "pulling", "total": 10, "completed": 5}, {"status": "success"}])
+            if fake.on_pull(body["model"]):
+                self.lines([{"status": "pulling", "total": 10, "completed": 5}, {"status": "success"}])
+            else:
+                self.lines(
+                    [{"status": "pulling manifest"}, {"error": "pull model manifest: file does not exist"}]
+                )
             return
-        if not fake.known or body.get("model") != fake.model:
+        if not fake.is_known() or _full(body.get("model")) != fake.model:
             self.send(404, {"error": f"model '{body.get('model')}' not found"})
             return
         if self.path == "/api/show":
@@ -217,12 +229,53 @@ class _Handler(BaseHTTPRequestHandler):
         self.lines(pieces if fake.forget_done else [*pieces, last])
 
 
+def serve_store() -> None:
+    """``ollama serve``: what is known is what the store holds; a pull writes into it."""
+    store = Path(os.environ["OLLAMA_MODELS"])
+    port = int(os.environ["OLLAMA_HOST"].rpartition(":")[2])
+    fake = FakeOllama(port, seconds=float(os.environ.get("FAKE_SECONDS", "0")))
+    manifest = store / "manifests/registry.ollama.ai/library/tiny/latest"
+    shared = store.parent.parent if store.parent.name == ".staging" else store
+    shared.mkdir(parents=True, exist_ok=True)
+    with (shared / "pids").open("a") as file:
+        file.write(f"{os.getpid()}\n")
+
+    def answer(body: dict[str, Any]) -> str:
+        return digest_answer(body)
+
+    def pull(model: str) -> bool:
+        if not model.startswith("tiny"):
+            return False
+        blobs = store / "blobs"
+        blobs.mkdir(parents=True, exist_ok=True)
+        layers = []
+        for data in (b"config", b"weights" * 1000):
+            digest = hashlib.sha256(data).hexdigest()
+            (blobs / f"sha256-{digest}").write_bytes(data)
+            layers.append({"digest": f"sha256:{digest}", "size": len(data)})
+        time.sleep(0.5)
+        manifest.parent.mkdir(parents=True, exist_ok=True)
+        manifest.write_text(json.dumps({"config": layers[0], "layers": layers[1:]}))
+        return True
+
+    def fail(body: dict[str, Any]) -> None:
+        (store / "chats").touch()
+
+    fake.answer = answer
+    fake.on_pull = pull
+    fake.fail = fail
+    fake.is_known = manifest.exists
+    fake.server.serve_forever()
+
+
 if __name__ == "__main__":
+    if sys.argv[1:] == ["serve"]:
+        serve_store()
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--parallel", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=0.0)
     options = parser.parse_args()
-    fake = FakeOllama(options.port, parallel=options.parallel, seconds=options.seconds)
-    print(fake.url, flush=True)
-    fake.server.serve_forever()
+    server = FakeOllama(options.port, parallel=options.parallel, seconds=options.seconds)
+    print(server.url, flush=True)
+    server.server.serve_forever()

@@ -52,6 +52,7 @@ def check(cloud: Cloud, documents: dict[str, str | None]) -> None:
     assert cloud.outstanding() == 0
 
 
+@pytest.mark.slow
 def test_kills_at_every_stage_lose_and_double_nothing(
     endpoint: str, ollama: FakeOllama, tmp_path: Path
 ) -> None:

@@ -45,7 +45,7 @@ def calling(what: str) -> Iterator[None]:
     """Translate what an AWS call raises.
 
     :param what: the call in words, for messages: ``"read s3://bucket/key"``.
-    :raises PermanentError: when the object or bucket does not exist.
+    :raises PermanentError: when the object does not exist.
     :raises ConditionFailedError: when a condition of the call did not hold.
     :raises RetryableError: for everything else, denied access included: a policy can be mended, and
         S3 says "denied" for a missing object to those who may not list the bucket.
@@ -58,8 +58,6 @@ def calling(what: str) -> Iterator[None]:
         message = f"Could not {what}: {error}"
         if code in _MISSING:
             raise PermanentError(message, slug="no-such-object") from error
-        if code == "NoSuchBucket":
-            raise PermanentError(message, slug="no-such-bucket") from error
         if code in _CONDITION or status in (409, 412):
             raise ConditionFailedError(message) from error
         raise RetryableError(message, slug=_slug(code)) from error
@@ -75,6 +73,8 @@ def read_definition(clients: Clients, parameter: str) -> ModelDefinition:
 
 
 def _slug(code: str) -> str:
+    if code == "NoSuchBucket":
+        return "no-such-bucket"
     if code in ("AccessDenied", "AccessDeniedException", "403", "Forbidden"):
         return "access-denied"
     return "aws-error"

@@ -94,19 +94,19 @@ def _queue(clients: Clients, settings: Settings) -> str:
 
 
 def _results(clients: Clients, settings: Settings) -> str:
-    name = f"{settings.processor}/.check"
+    bucket = settings.results_bucket
     try:
-        ResultStore(clients.s3, settings.results_bucket, None).find(name)
+        with calling(f"look at s3://{bucket}"):
+            # Needs s3:ListBucket, as telling a missing result from a forbidden one does.
+            clients.s3.head_bucket(Bucket=bucket)
     except PermanentError as error:
-        raise RetryableError(str(error)) from error
+        raise RetryableError(f"The bucket {bucket} does not exist.") from error
     except RetryableError as error:
         if error.slug == "access-denied":
-            raise RetryableError(
-                f"{error}. The task role needs s3:GetObject, and s3:ListBucket so that a missing result is told "
-                "from a forbidden one."
-            ) from error
+            raise RetryableError(f"{error}. The task role needs s3:ListBucket on the bucket.") from error
         raise
-    return f"s3://{settings.results_bucket} answers"
+    ResultStore(clients.s3, bucket, None).find(f"{settings.processor}/.check")
+    return f"s3://{bucket} answers"
 
 
 def _bus(clients: Clients, settings: Settings) -> str:
