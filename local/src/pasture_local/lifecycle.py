@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from pasture_local.home import DEFAULT_REGION, Home, State
@@ -87,7 +86,15 @@ def _await_state(home: Home, seconds: float) -> State | None:
     return state
 
 
-def down(home: Home, tell: Callable[[str], None] = lambda _: None) -> bool:
+def _lives(pid: int) -> bool:
+    """Whether a process is more than an entry that its parent has not read yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def down(home: Home) -> bool:
     """Stop the cloud and everything in it; return whether there was one.
 
     Raises TimeoutError when it is still there after 40 s.
@@ -95,13 +102,12 @@ def down(home: Home, tell: Callable[[str], None] = lambda _: None) -> bool:
     if not home.path.exists() or not home.is_running():
         return False
     deadline = time.monotonic() + _STOP_SECONDS
-    told = False
-    while home.is_running():
+    supervisor = 0
+    while home.is_running() or (supervisor and _lives(supervisor)):
         # A supervisor that is still starting has not written its state yet.
-        if not told and (state := home.read_state()):
-            tell("Stopping the embedded cloud.")
-            os.kill(state.pid, signal.SIGTERM)
-            told = True
+        if not supervisor and (state := home.read_state()):
+            supervisor = state.pid
+            os.kill(supervisor, signal.SIGTERM)
         if time.monotonic() > deadline:
             raise TimeoutError(f"The cloud in {home.path} has not stopped after {_STOP_SECONDS:.0f} s.")
         time.sleep(0.05)

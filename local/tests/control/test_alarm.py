@@ -16,7 +16,7 @@ TREATMENTS = ("missing", "ignore", "breaching", "notBreaching")
 
 
 def points(text: str) -> list[float | None]:
-    """Data points newest first, from the documentation's notation: oldest first, X breaches, 0 does not, - is missing."""
+    """Data points newest first, from the documentation's notation: oldest first, X breaches, - is missing."""
     values: dict[str, float | None] = {"X": 1.0, "0": 0.0, "-": None}
     return [values[mark] for mark in reversed(text.split())]
 

@@ -149,7 +149,9 @@ def function(client: Client, name: str, url: str) -> str:
         archive.writestr("code.py", "")
         archive.writestr("handler_module.py", HANDLER)
     trust = {"Principal": {"Service": "lambda.amazonaws.com"}, "Effect": "Allow", "Action": "sts:AssumeRole"}
-    role = client("iam").create_role(RoleName=f"{name}-f", AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))
+    role = client("iam").create_role(
+        RoleName=f"{name}-f", AssumeRolePolicyDocument=json.dumps({"Statement": [trust]})
+    )
     arn = client("lambda").create_function(
         FunctionName=name,
         Runtime="python3.12",
@@ -179,12 +181,16 @@ def test_rule_invokes_the_deployed_function_with_its_role(client: Client) -> Non
     )
     events.put_targets(Rule=name, Targets=[{"Id": "1", "Arn": arn, "InputPath": "$.detail"}])
     for word in ("fail", "hello"):
-        events.put_events(Entries=[{"Source": "test", "DetailType": "t", "Detail": json.dumps({"word": word})}])
+        events.put_events(
+            Entries=[{"Source": "test", "DetailType": "t", "Detail": json.dumps({"word": word})}]
+        )
 
     received: list[str] = []
 
     def bodies() -> bool:
-        for message in sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1, MaxNumberOfMessages=10).get("Messages", ()):
+        for message in sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1, MaxNumberOfMessages=10).get(
+            "Messages", ()
+        ):
             received.append(message["Body"])
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return len(received) >= 2

@@ -18,7 +18,12 @@ SERVICE = Service("s", desired=2, definition="d:2", minimum_percent=0, maximum_p
 
 
 def test_scale_in_takes_old_and_unprotected_tasks_first() -> None:
-    tasks = [Task("a", "d:2"), Task("b", "d:1"), Task("c", "d:2", protected=True), Task("d", "d:2", running=False)]
+    tasks = [
+        Task("a", "d:2"),
+        Task("b", "d:1"),
+        Task("c", "d:2", protected=True),
+        Task("d", "d:2", running=False),
+    ]
     assert plan(SERVICE, tasks).stop == ("b", "d")
 
 
@@ -80,7 +85,10 @@ def test_first_instance_is_started_before_its_size_is_known() -> None:
 
 def test_definition_reserves_its_containers_sum_or_its_own_figures() -> None:
     gpu = [{"type": "GPU", "value": "2"}]
-    containers = [{"cpu": 512, "memory": 100, "resourceRequirements": gpu}, {"memoryReservation": 50, "memory": 80}]
+    containers = [
+        {"cpu": 512, "memory": 100, "resourceRequirements": gpu},
+        {"memoryReservation": 50, "memory": 80},
+    ]
     assert needs({"containerDefinitions": containers}) == Size(512, 150, 2)
     assert needs({"containerDefinitions": containers, "cpu": "1024", "memory": "2048"}) == Size(1024, 2048, 2)
 
@@ -108,7 +116,9 @@ def test_failures_in_the_start_period_do_not_count() -> None:
         (["NONE"], None),
     ],
 )
-def test_health_commands_are_read_as_docker_does(command: list[str], expected: tuple[str, ...] | None) -> None:
+def test_health_commands_are_read_as_docker_does(
+    command: list[str], expected: tuple[str, ...] | None
+) -> None:
     found = HealthCheck.of({"command": command})
     assert (found.command if found else None) == expected
 

@@ -46,9 +46,15 @@ def variables(model: str, prompt: str) -> dict[str, Any]:
                 "prompt": prompt,
                 # A model this small does better with the same task again than with talk about parts and wholes.
                 "combine_prompt": prompt,
-                # The same document has the same result each time; the answer of a small model may ramble; and tasks that
-                # share two cores are quickest with a thread each.
-                "options": {"temperature": 0, "seed": 1, "num_predict": 100, "num_thread": 1},
+                # The same document has the same result each time; a small model's answer may ramble; and tasks
+                # that share two cores are quickest with a thread each.
+                "options": {
+                    "temperature": 0,
+                    "seed": 1,
+                    "num_predict": 100,
+                    "repeat_penalty": 1.2,
+                    "num_thread": 1,
+                },
                 "on_length": "accept",
                 "num_ctx": _NUM_CTX,
                 "slots": 1,
@@ -72,30 +78,20 @@ def demo(
 ) -> int:
     """Run the demonstration; 0 when every document ended as it should, 1 otherwise."""
     screen = Screen()
-    lifeline = lifecycle.Lifeline()
-    deadline = time.monotonic() + timeout
-    started = False
-    kept = False
+    owner = _Owner(home)
     try:
-        documents = [samples.given(document)] if document else samples.own()
-        if prompt is not None and not prompt.strip():
-            raise DemoError("The prompt is empty: say what the model is to do with each document.")
+        documents = _documents(document, prompt)
         screen.heading("Starting the embedded cloud")
-        # Until it is running, nobody knows whether it is this demonstration's to end.
-        started = True
-        state, started = lifecycle.up(home, port=port, speed=SPEED, lifeline=lifeline)
-        screen.good(
-            f"AWS emulator at {state.endpoint_url}" + ("" if started else ", which was running already")
-        )
-        run = _Run(home, state, screen, deadline, fresh=started)
+        state = owner.up(port)
+        running = "" if owner.started else ", which was running already"
+        screen.good(f"AWS emulator at {state.endpoint_url}{running}")
+        run = _Run(home, state, screen, time.monotonic() + timeout, fresh=owner.started)
         run.deploy(model or MODEL, prompt or PROMPT)
         well = run.process(documents)
         run.rest()
-        if keep or not started:
-            lifeline.release()
-            kept = True
-        run.summary(kept=kept)
-        return 0 if well else 1
+        if keep:
+            owner.release()
+        run.summary(kept=keep or not owner.started)
     except (DemoError, StartError) as error:
         screen.still()
         print(error, file=sys.stderr)
@@ -104,10 +100,45 @@ def demo(
         screen.still()
         print(f"The embedded cloud refused something: {error} Its logs are in {home.logs}.", file=sys.stderr)
         return 1
+    else:
+        return 0 if well else 1
     finally:
         screen.still()
-        if started and not kept:
-            lifecycle.down(home)
+        owner.end()
+
+
+def _documents(document: Path | None, prompt: str | None) -> list[Document]:
+    """What is to be processed. Raises DemoError when that cannot be."""
+    if prompt is not None and not prompt.strip():
+        raise DemoError("The prompt is empty: say what the model is to do with each document.")
+    return [samples.given(document)] if document else samples.own()
+
+
+class _Owner:
+    """Owns the cloud for as long as the demonstration lasts, unless one was there before."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._lifeline = lifecycle.Lifeline()
+        self.started = True  # until it is known to be another's
+        self._begun = False
+        self._released = False
+
+    def up(self, port: int) -> State:
+        self._begun = True
+        state, self.started = lifecycle.up(self._home, port=port, speed=SPEED, lifeline=self._lifeline)
+        return state
+
+    def release(self) -> None:
+        """Leave it running."""
+        if self.started:
+            self._lifeline.release()
+        self._released = True
+
+    def end(self) -> None:
+        """End it, if it is this demonstration's to end."""
+        if self._begun and self.started and not self._released:
+            lifecycle.down(self._home)
 
 
 class _Run:

@@ -86,7 +86,6 @@ class Stack:
         client = self._cloud.client
         tag = [{"Name": "tag:pasture:stack", "Values": [self.prefix.removeprefix("pasture-")]}]
         subnets = client("ec2").describe_subnets(Filters=tag)["Subnets"]
-        endpoints = client("ec2").describe_vpc_endpoints(Filters=tag)["VpcEndpoints"]
         alarms = self._cloud.pages(
             "cloudwatch", "describe_alarms", "MetricAlarms", AlarmNamePrefix=self.prefix
         )
@@ -96,8 +95,8 @@ class Stack:
         service = self._service()
         definition = service["taskDefinition"].rsplit("/", 1)[-1]
         return [
-            f"network with {len(subnets)} subnets and {len(endpoints)} endpoints; buckets {self.source} and ...-results",
-            f"cluster {self.prefix}: service {self.name} on task definition {definition}, desired {service['desiredCount']}",
+            f"network of {len(subnets)} subnets; buckets {self.source} and ...-results",
+            f"cluster {self.prefix}: service {self.name} on {definition}, desired {service['desiredCount']}",
             f"queue {self.name} and its dead-letter queue, fed by an event rule that also wakes the service",
             f"{len(policies)} scaling policies and {len(alarms)} alarms; least-privilege roles; models on EFS",
         ]
