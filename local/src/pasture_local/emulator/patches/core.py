@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from moto import backends
 from moto.core import responses
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, BaseResponse
@@ -49,7 +50,18 @@ def method_lookup(_: Any, clazz: type) -> frozenset[str]:
     return _method_names(clazz)
 
 
+@functools.cache
+def _modules(original: Callable[[], Iterable[str]]) -> tuple[str, ...]:
+    return tuple(original())
+
+
+def module_list(original: Callable[[], Iterable[str]]) -> tuple[str, ...]:
+    """moto looks through its own folder at each call, to see whether a host has the name of a service."""
+    return _modules(original)
+
+
 PATCHES = (
+    Patch("module-list", backends, "list_of_moto_modules", module_list),
     Patch("missing-actions", BaseResponse, "call_action", missing_actions),
     Patch("method-lookup", responses, "method_names_from_class", method_lookup),
 )
