@@ -239,15 +239,13 @@ def task_policy(stack: Stack, processor: Mapping[str, Any], options: Mapping[str
             ["s3:GetObject", "s3:GetObjectVersion"],
             [stack.bucket_arn(bucket, f"{prefix}*") for bucket, prefix in places],
         ),
-        # Without it S3 answers "forbidden" for an object that is not there, which is no reason to try again.
-        *(
-            allow(
-                f"List{index}",
-                ["s3:ListBucket"],
-                [stack.bucket_arn(bucket)],
-                **({"StringLike": {"s3:prefix": [f"{prefix}*"]}} if prefix else {}),
-            )
-            for index, (bucket, prefix) in enumerate(sorted({*places, (results, f"{name}/")}))
+        # Without it S3 answers "forbidden" for an object that is not there: that there is no result yet could not be
+        # told from not being allowed to look. It looks at the permission without a prefix, so there is no condition.
+        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+        allow(
+            "Missing",
+            ["s3:ListBucket"],
+            sorted({stack.bucket_arn(bucket) for bucket in [results, *(bucket for bucket, _ in places)]}),
         ),
         allow("Results", ["s3:GetObject", "s3:PutObject"], [own]),
         allow(

@@ -283,6 +283,12 @@ def test_a_worker_reads_its_sources_and_writes_its_results_and_no_others() -> No
     assert allowed["Announce"]["Condition"] == {"StringEquals": {"events:source": "/pasture/docs/summarize"}}
 
 
+def test_a_worker_can_tell_that_an_object_is_not_there() -> None:
+    missing = statements(task_policy(STACK, processor(), OPTIONS))["Missing"]
+    assert missing["Resource"] == ["arn:aws:s3:::results", "arn:aws:s3:::source"]
+    assert "Condition" not in missing
+
+
 def test_no_permission_of_a_worker_is_for_everything() -> None:
     for statement in task_policy(STACK, processor(), OPTIONS)["Statement"]:
         assert "*" not in statement["Resource"]
