@@ -99,7 +99,7 @@ def _add(archive: tarfile.TarFile, store: Path, path: PurePosixPath) -> None:
     info.mode = 0o644
     with (store / path).open("rb") as file:
         reader = _Hashing(file)
-        archive.addfile(info, reader)  # type: ignore[arg-type]
+        archive.addfile(info, reader)
     expected = path.name.removeprefix("sha256-")
     if path.parts[0] == "blobs" and reader.sha256.hexdigest() != expected:
         raise ArchiveError(f"{store / path} is not what its name says; remove it and pull the model again.")
