@@ -21,8 +21,7 @@ options:
   scope:
     description:
       - Tags that mark what belongs to the set, such as the tag C(pasture:stack) of a stack.
-      - With it, what carries these tags and is not listed is returned in C(unlisted), or removed with
-        O(purge=true).
+      - With it, what carries these tags and is not listed is returned in C(unlisted), or removed with O(purge=true).
     type: dict
   purge:
     description:
@@ -37,6 +36,6 @@ options:
     type: bool
     default: true
 notes:
-  - The things are handled side by side. When one of them fails the others are still tried, and the next run picks
-    up from there.
+  - The things are handled side by side. When one of them fails the others are still tried, and the next run picks up
+    from there.
 """

@@ -13,8 +13,7 @@ short_description: Manage Amazon EC2 Auto Scaling groups whose size belongs to s
 description:
   - Creates, changes or deletes Auto Scaling groups that launch from a launch template.
   - It exists because M(amazon.aws.autoscaling_group) cannot protect new instances from scale-in, which a capacity
-    provider with
-    managed termination protection needs, and reports a change on every run in check mode.
+    provider with managed termination protection needs, and reports a change on every run in check mode.
   - A group is made with no instances; its desired capacity is never sent after that.
 options:
   auto_scaling_groups:
@@ -42,8 +41,8 @@ options:
         type: bool
         default: true
       spot:
-        description: Launch Spot instances only, from the pools with the best mix of price and capacity, and
-          replace those at risk.
+        description: Launch Spot instances only, from the pools with the best mix of price and capacity, and replace
+          those at risk.
         type: bool
         default: false
       tags:

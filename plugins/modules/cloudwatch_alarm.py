@@ -12,9 +12,8 @@ version_added: 1.0.0
 short_description: Manage Amazon CloudWatch alarms, also on metric math
 description:
   - Creates, changes or deletes metric alarms.
-  - It exists because M(amazon.aws.cloudwatch_metric_alarm) reports a change on every run for an alarm on metric
-    math, and to make the
-    alarms of a whole stack in one process.
+  - It exists because M(amazon.aws.cloudwatch_metric_alarm) reports a change on every run for an alarm on metric math,
+    and to make the alarms of a whole stack in one process.
 options:
   alarms:
     description: The alarms.
@@ -31,8 +30,8 @@ options:
         type: str
       metrics:
         description:
-          - The metrics and expressions. Exactly one has O(alarms[].metrics[].return_data=true), and is what the
-            alarm watches.
+          - The metrics and expressions. Exactly one has O(alarms[].metrics[].return_data=true), and is what the alarm
+            watches.
         type: list
         elements: dict
         suboptions:

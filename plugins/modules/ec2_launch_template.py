@@ -12,9 +12,8 @@ version_added: 1.0.0
 short_description: Manage Amazon EC2 launch templates of container instances
 description:
   - Makes a new version of a launch template when, and only when, the newest one differs.
-  - It exists to make the templates of a whole stack in one process. Its instances always have an encrypted gp3
-    root volume and version
-    2 of the instance metadata service, reached from the instance alone.
+  - It exists to make the templates of a whole stack in one process. Its instances always have an encrypted gp3 root
+    volume and version 2 of the instance metadata service, reached from the instance alone.
 options:
   launch_templates:
     description: The launch templates.

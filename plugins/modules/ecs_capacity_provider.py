@@ -11,11 +11,11 @@ module: ecs_capacity_provider
 version_added: 1.0.0
 short_description: Manage Amazon ECS capacity providers for Auto Scaling groups
 description:
-  - Creates, changes or deletes the capacity providers that let ECS start and end the instances of Auto Scaling groups.
+  - Creates, changes or deletes the capacity providers that let ECS start and end the instances of Auto Scaling
+    groups.
   - It exists because neither amazon.aws nor community.aws has a module for capacity providers.
-  - A capacity provider must be attached to a cluster with M(pasture.ollama.ecs_cluster) before a service can use
-    it, and detached
-    before it can be deleted.
+  - A capacity provider must be attached to a cluster with M(pasture.ollama.ecs_cluster) before a service can use it,
+    and detached before it can be deleted.
 options:
   capacity_providers:
     description: The capacity providers.
@@ -31,8 +31,8 @@ options:
         description: The name of its Auto Scaling group. It cannot be changed later.
         type: str
       target_capacity:
-        description: The percentage of the instances that are to be used; 100 starts an instance only for a task
-          that waits.
+        description: The percentage of the instances that are to be used; 100 starts an instance only for a task that
+          waits.
         type: int
         default: 100
       instance_warmup:

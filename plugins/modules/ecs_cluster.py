@@ -59,7 +59,8 @@ options:
     type: bool
     default: true
   wait_timeout:
-    description: Seconds to wait for the attachment of capacity providers, and for instances to leave before a deletion.
+    description: Seconds to wait for the attachment of capacity providers, and for instances to leave before a
+      deletion.
     type: int
     default: 900
 author:

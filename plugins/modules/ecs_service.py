@@ -12,9 +12,8 @@ version_added: 1.0.0
 short_description: Manage Amazon ECS services whose task count belongs to scaling
 description:
   - Creates, changes or deletes ECS services that run on capacity providers.
-  - It exists because M(community.aws.ecs_service) resets the desired count of a service that Application Auto
-    Scaling has set, and
-    does not see a changed capacity provider strategy, network or deployment setting.
+  - It exists because M(community.aws.ecs_service) resets the desired count of a service that Application Auto Scaling
+    has set, and does not see a changed capacity provider strategy, network or deployment setting.
   - The desired count is given once, when a service is made; after that it is never sent.
 options:
   services:

@@ -12,9 +12,8 @@ version_added: 1.0.0
 short_description: Manage Amazon ECS task definitions
 description:
   - Registers a new revision of a task definition when, and only when, the newest active one differs.
-  - It exists because M(community.aws.ecs_taskdefinition) does not see a changed cpu, memory, network mode,
-    execution role or platform,
-    and takes any old revision that matches for the current one.
+  - It exists because M(community.aws.ecs_taskdefinition) does not see a changed cpu, memory, network mode, execution
+    role or platform, and takes any old revision that matches for the current one.
 options:
   task_definitions:
     description: The task definitions.
@@ -71,6 +70,9 @@ options:
       tags:
         description: Tags of the revision.
         type: dict
+  prefix:
+    description: With O(scope), the families whose name begins with this are looked at.
+    type: str
 author:
   - Contributors to the pasture.ollama project (@pasture)
 extends_documentation_fragment:
@@ -250,6 +252,7 @@ def main() -> None:
                     "tags": {"type": "dict"},
                 },
             },
+            "prefix": {"type": "str"},
             **SET_OPTIONS,
         },
         supports_check_mode=True,
@@ -258,7 +261,10 @@ def main() -> None:
     api = Api(module, "ecs")
 
     def find(scope: dict[str, str]) -> Iterator[TaskDefinition]:
-        for family in api.pages("list_task_definition_families", "families", status="ACTIVE"):
+        families = api.pages(
+            "list_task_definition_families", "families", status="ACTIVE", familyPrefix=module.params["prefix"]
+        )
+        for family in families:
             answer = api.call(
                 "describe_task_definition", missing=_MISSING, taskDefinition=family, include=["TAGS"]
             )

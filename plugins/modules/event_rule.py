@@ -12,9 +12,8 @@ version_added: 1.0.0
 short_description: Manage Amazon EventBridge rules with their targets
 description:
   - Creates, changes or deletes the rules of any event bus, each with all its targets.
-  - It exists because M(amazon.aws.cloudwatchevent_rule) is skipped in check mode, knows no bus but the default
-    one, and no
-    dead-letter queue or retry policy of a target.
+  - It exists because M(amazon.aws.cloudwatchevent_rule) is skipped in check mode, knows no bus but the default one,
+    and no dead-letter queue or retry policy of a target.
 options:
   rules:
     description: The rules.

@@ -13,8 +13,8 @@ short_description: Manage IAM roles with their inline policies and instance prof
 description:
   - Creates, changes or deletes IAM roles, each with all its inline policies and, when asked, its instance profile.
   - It exists because a role with three policies takes five tasks with M(amazon.aws.iam_role) and
-    M(amazon.aws.iam_policy), which
-    is five seconds, and because the latter fails in check mode for a role that does not exist yet.
+    M(amazon.aws.iam_policy), which is five seconds, and because the latter fails in check mode for a role that does
+    not exist yet.
 options:
   roles:
     description: The roles.

@@ -13,8 +13,7 @@ short_description: Manage an AWS Lambda function with its code, limits and permi
 description:
   - Creates, changes or deletes a function of Python files, with what may invoke it and how often.
   - It exists because M(amazon.aws.lambda) wants a package that somebody else has made, and knows neither reserved
-    concurrency nor what
-    becomes of asynchronous invocations; and each permission would be a task of its own.
+    concurrency nor what becomes of asynchronous invocations; and each permission would be a task of its own.
   - The package is made here, and is the same bytes for the same files, so that unchanged code is not a change.
 options:
   name:

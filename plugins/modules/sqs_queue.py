@@ -13,8 +13,7 @@ short_description: Manage Amazon SQS queues and their dead-letter queues
 description:
   - Creates, changes or deletes standard queues.
   - It exists because M(community.aws.sqs_queue) has no switch for SQS-managed encryption and returns no URL on the
-    run that makes a
-    queue, and to make the queues of a whole stack in one process.
+    run that makes a queue, and to make the queues of a whole stack in one process.
 options:
   queues:
     description: The queues. A dead-letter queue is a queue of the list, or one that exists.
