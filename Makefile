@@ -45,6 +45,8 @@ PROJECTS := image/pyproject.toml local/pyproject.toml
 lock: env-dev ## write requirements/*.txt anew (UPGRADE=1: with the newest versions)
 	$(LOCK) requirements/dev.in $(PROJECTS) -o requirements/dev.txt
 	$(LOCK) requirements/demo.in $(PROJECTS) -c requirements/dev.txt -o requirements/demo.txt
+	$(LOCK) --generate-hashes image/pyproject.toml -o image/requirements.txt
+	$(LOCK) --generate-hashes image/requirements-build.in -o image/requirements-build.txt
 
 # --- The demonstration -----------------------------------------------------------------------------------------------
 
@@ -96,11 +98,17 @@ unit: dev ## the unit tests, with branch coverage
 
 .PHONY: integration
 integration: dev build ## the worker and the main job on the embedded cloud
-	$(BIN)/pytest -m "integration or slow" tests/integration image/tests local/tests
+	$(BIN)/pytest -m "integration or slow" tests/integration image/tests local/tests tests/image
 
 .PHONY: molecule
 molecule: dev ## the scenarios of the roles on the embedded cloud
 	ANSIBLE_COLLECTIONS_PATH=$(DEV) $(BIN)/molecule test --all
+
+.PHONY: image audit
+image: dev ## build the container image on bases made here, and check it (needs root, or podman, mmdebstrap and docker-registry)
+	$(BIN)/pytest tests/image
+audit: env-dev ## known vulnerabilities in the image's Python packages
+	$(BIN)/python tools/audit.py
 
 .PHONY: sanity units
 sanity: dev ## ansible-test sanity on the built collection
