@@ -23,7 +23,7 @@ EXAMPLES = int(os.environ.get("PASTURE_FUZZ", "300"))
 fuzz = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 # A key is any Unicode text of up to 1,024 bytes of UTF-8.
-keys = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=200).filter(
+keys = st.text(st.characters(codec="utf-8"), min_size=1, max_size=200).filter(
     lambda key: len(key.encode()) <= 1024 and not key.endswith("/")
 )
 json_values = st.recursive(

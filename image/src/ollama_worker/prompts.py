@@ -15,10 +15,9 @@ from typing import Any
 
 #: What the answers about the parts of a document are combined with when the user names no other.
 DEFAULT_COMBINE_PROMPT = (
-    "A document was too long to be read at once. The task was:\n\n{{ prompt }}\n\n"
-    "It was carried out on each of its {{ parts }} parts. The answers follow in the order of the "
-    "document. Write the one answer for the whole document from them. Leave nothing of substance out, "
-    "say nothing twice, and do not mention the parts.\n\n{{ document }}"
+    "{{ document }}\n\n"
+    "The numbered texts above are about the parts of one document, in its order. Use all of them, say nothing "
+    "twice, do not mention parts or numbers, and do this for the whole document: {{ prompt }}"
 )
 
 NAMES = ("document", "metadata", "key", "prompt", "part", "parts")
