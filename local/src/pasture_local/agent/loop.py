@@ -257,6 +257,7 @@ class Agent:
             service=record.service,
             instance=task.get("containerInstanceArn"),
             ecs=self._ecs,
+            metrics=self._cloud.client("cloudwatch"),
         )
         self._tasks[record.arn] = managed
         _log.info("starting task %s of %s:%d", record.task_id, record.family, record.revision)

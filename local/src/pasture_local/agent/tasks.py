@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from pasture_local import processes
-from pasture_local.agent import health
+from pasture_local.agent import embedded_metrics, health
 from pasture_local.agent.definition import Container
 from pasture_local.agent.logs import LogShipper
 from pasture_local.agent.runner import CannotStartError, RunningContainer, TaskRunner
 
 _log = logging.getLogger(__name__)
+# PutMetricData takes 1,000 metrics and 1 MB.
+_POINTS_AT_ONCE = 500
 
 
 @dataclass
@@ -39,6 +41,7 @@ class ManagedTask:
     service: str | None
     instance: str | None
     ecs: Any
+    metrics: Any  # the client of CloudWatch
     started: float = field(default_factory=time.monotonic)
     reason: str = ""
     stopped: bool = False
@@ -92,8 +95,7 @@ class ManagedTask:
             return
         now = time.monotonic()
         for running in self._running:
-            if running.shipper:
-                running.shipper.ship()
+            self._ship(running)
             if not self.stopping:
                 self._check_health(running, now)
         codes = {r.container.name: r.handle.exit_code() for r in self._running}
@@ -117,6 +119,16 @@ class ManagedTask:
     @property
     def handles(self) -> list[RunningContainer]:
         return [running.handle for running in self._running]
+
+    def _ship(self, running: _Running, final: bool = False) -> None:
+        """Send what the container has logged to CloudWatch Logs, and the metrics in it to CloudWatch."""
+        if running.shipper is None:
+            return
+        for namespace, points in embedded_metrics.by_namespace(running.shipper.ship(final)).items():
+            for start in range(0, len(points), _POINTS_AT_ONCE):
+                self.metrics.put_metric_data(
+                    Namespace=namespace, MetricData=points[start : start + _POINTS_AT_ONCE]
+                )
 
     def _check_health(self, running: _Running, now: float) -> None:
         followed = running.health
@@ -148,8 +160,7 @@ class ManagedTask:
         for running in self._running:
             if running.check:
                 processes.kill(running.check)
-            if running.shipper:
-                running.shipper.ship(final=True)
+            self._ship(running, final=True)
         containers = [
             {"containerName": name, "status": "STOPPED", **({} if code is None else {"exitCode": code})}
             for name, code in codes.items()

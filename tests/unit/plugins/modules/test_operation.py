@@ -89,7 +89,7 @@ def test_two_files_of_the_same_key_are_refused(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.txt").write_text(folder)
-    with pytest.raises(Refusal, match="would both become a.txt"):
+    with pytest.raises(Refusal, match="would both become"):
         collect([str(tmp_path / "one" / "a.txt"), str(tmp_path / "two" / "a.txt")], "")
 
 
