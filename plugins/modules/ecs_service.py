@@ -283,6 +283,9 @@ class Service(Item):
             networkConfiguration=network_request(wanted),
             deploymentConfiguration=deployment_request(wanted),
             placementStrategy=wanted.get("placement_strategy"),
+            # It would start a spare task in another zone, and stop one that works; on by default for new services.
+            # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-rebalancing.html
+            availabilityZoneRebalancing="DISABLED",
             propagateTags="SERVICE",
             enableECSManagedTags=True,
             tags=lower_list(wanted.get("tags", {})) or None,
