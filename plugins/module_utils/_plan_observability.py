@@ -29,7 +29,7 @@ def observability_plan(
 
     :param processors: the normalised processors of preflight.
     :param fact: C(preflight_result).
-    :param options: C(topic_arns) of who is told, C(emails), C(age_minutes), C(stalled_minutes).
+    :param options: C(topic_arns) of who is told, C(age_minutes), C(stalled_minutes).
     """
     stack = Stack.parse(fact)
     topics = list(options.get("topic_arns") or [])
@@ -41,9 +41,6 @@ def observability_plan(
         ],
         "dashboard": dashboard(stack, processors),
         "topic_policy": topic_policy(stack),
-        "subscriptions": [
-            {"protocol": "email", "endpoint": address} for address in options.get("emails") or []
-        ],
         "topic_tags": stack.tags_for(ROLE, stack.prefix),
     }
 

@@ -32,6 +32,7 @@ from ansible_collections.pasture.ollama.plugins.modules.event_bus import Bus
 from ansible_collections.pasture.ollama.plugins.modules.event_rule import Rule
 from ansible_collections.pasture.ollama.plugins.modules.iam_role import Role
 from ansible_collections.pasture.ollama.plugins.modules.lambda_function import Function
+from ansible_collections.pasture.ollama.plugins.modules.notification_topic import Topic
 from ansible_collections.pasture.ollama.plugins.modules.sqs_queue import Queue
 
 Apis = Callable[[str], Api]
@@ -436,6 +437,22 @@ CASES = {
             {"tags": {"other": "tag"}},
         ],
         with_role,
+    ),
+    "topic": Case(
+        lambda api, o: Topic(api("sns"), o),
+        {
+            "name": "docs",
+            "policy": statement("sns:Publish"),
+            "kms_key_arn": "",
+            "emails": ["a@example.org"],
+            "tags": TAGS,
+        },
+        [
+            {"policy": statement("sns:Subscribe")},
+            {"emails": ["a@example.org", "b@example.org"]},
+            {"kms_key_arn": "alias/docs"},
+            {"tags": {"other": "tag"}},
+        ],
     ),
     "dashboard": Case(
         lambda api, o: Dashboard(api("cloudwatch"), o),
