@@ -58,7 +58,7 @@ export DOC PROMPT
 .PHONY: demo demo-down
 demo: build ## run the whole pipeline on this machine (DOC=file PROMPT="..." for your own document; KEEP=1 to leave it running)
 	@ANSIBLE_COLLECTIONS_PATH=$(INSTALLED) $(BIN)/pasture-local demo \
-	  $(if $(KEEP),--keep) $(if $(DOC),--document "$$DOC") $(if $(PROMPT),--prompt "$$PROMPT")
+	  $(if $(KEEP),--keep) $(if $(PORT),--port "$(PORT)") $(if $(DOC),--document "$$DOC") $(if $(PROMPT),--prompt "$$PROMPT")
 demo-down: env-demo ## end what `make demo KEEP=1` left running
 	@$(BIN)/pasture-local down
 
@@ -82,6 +82,8 @@ lint: dev ## ruff, yamllint and ansible-lint (production profile)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/yamllint --strict .
+	# Molecule's copy of the collection, which would be looked at instead of the sources.
+	@rm -rf .build/ansible/collections/ansible_collections/pasture
 	ANSIBLE_COLLECTIONS_PATH=$(DEV) $(BIN)/ansible-lint --offline --profile production
 
 .PHONY: types
@@ -98,7 +100,7 @@ unit: dev ## the unit tests, with branch coverage
 
 .PHONY: integration
 integration: dev build ## the worker and the main job on the embedded cloud
-	$(BIN)/pytest -m "integration or slow" tests/integration image/tests local/tests tests/image
+	$(BIN)/pytest -m "integration or slow" tests/integration tests/image image/tests local/tests tests/image
 
 .PHONY: molecule
 molecule: dev ## the scenarios of the roles on the embedded cloud
