@@ -154,7 +154,9 @@ def queue_state(name: str, url: str, attributes: dict[str, str], tags: dict[str,
         "url": url,
         "arn": attributes["QueueArn"],
         "kms_key_arn": attributes.get("KmsMasterKeyId", ""),
-        "sqs_managed_encryption": attributes.get("SqsManagedSseEnabled", "false") == "true",
+        # A key of KMS takes the place of SQS's own, whatever the switch says.
+        "sqs_managed_encryption": attributes.get("SqsManagedSseEnabled") == "true"
+        and not attributes.get("KmsMasterKeyId"),
         "policy": parse(attributes.get("Policy")),
         "dead_letter": {
             "arn": redrive["deadLetterTargetArn"],

@@ -186,6 +186,8 @@ CASES = {
         },
         [
             {"visibility_timeout": 90},
+            {"kms_key_arn": "arn:aws:kms:eu-west-1:123456789012:key/one"},
+            {"kms_key_arn": ""},
             {"retention_seconds": 3600},
             {"policy": statement("sqs:ReceiveMessage")},
             {"dead_letter": {"arn": "arn:aws:sqs:eu-west-1:123456789012:dead", "max_receives": 5}},
