@@ -26,6 +26,8 @@ from ansible_collections.pasture.ollama.plugins.module_utils._unknown import unk
 
 #: The tag that says which stack a resource belongs to. Without it a resource is somebody else's.
 OWNER_TAG = "pasture:stack"
+#: How EC2 says that something else still holds on to what is to be deleted.
+_IN_USE = ("DependencyViolation", "ResourceInUse", "InvalidIPAddress.InUse")
 
 
 class Ec2Resource(Resource):
@@ -122,7 +124,7 @@ class Ec2Resource(Resource):
             try:
                 self.api.call(operation, missing=[missing], **arguments)
             except AwsError as error:
-                if error.code not in ("DependencyViolation", "ResourceInUse"):
+                if error.code not in _IN_USE:
                     raise
                 refusals.append(error)
                 return {"refused": str(error.cause)}

@@ -203,8 +203,12 @@ class ElasticAddress(Ec2Resource):
         self.api.call("allocate_address", Domain="vpc", TagSpecifications=self.specification())
 
     def delete(self, current: State) -> None:
-        self.api.call(
-            "release_address", missing=["InvalidAllocationID.NotFound"], AllocationId=current["allocation_id"]
+        # The gateway of an interrupted run may still be on its way out.
+        self.delete_when_free(
+            "release_address",
+            missing="InvalidAllocationID.NotFound",
+            timeout=_FREE_TIMEOUT,
+            AllocationId=current["allocation_id"],
         )
 
 

@@ -153,9 +153,19 @@ class FileSystem(Resource):
         )
 
     def settle(self, present: bool) -> None:
-        # Changes of throughput put it into "updating"; the next call would be refused until that is over.
+        # Changes of throughput put it into "updating"; the next call would be refused until that is over. And as
+        # long as it is "deleting", none can be made by its name.
         if present:
             self._await_available()
+        else:
+            wait_until("gone", self._remains, lambda found: found is None, TIMEOUT)
+
+    def _remains(self) -> State | None:
+        answer = (
+            self.api.call("describe_file_systems", missing=[_NO_FILE_SYSTEM], CreationToken=self.name) or {}
+        )
+        left = [one for one in answer.get("FileSystems", []) if one["LifeCycleState"] != "deleted"]
+        return {"state": left[0]["LifeCycleState"]} if left else None
 
     def delete(self, current: State) -> None:
         # A file system whose mount targets have only just gone may still count them.

@@ -184,6 +184,15 @@ def test_a_throttling_storm_is_sat_out(network: Run, refuse: Callable[..., None]
     assert network()["changed"] is True
 
 
+def test_an_address_that_a_dying_gateway_holds_is_waited_for(
+    network: Run, refuse: Callable[..., None]
+) -> None:
+    network()
+    refuse("ReleaseAddress", "InvalidIPAddress.InUse", times=2)
+    network(state="absent")
+    assert named_things() == []
+
+
 def test_a_used_up_quota_is_named_with_its_remedy(network: Run, refuse: Callable[..., None]) -> None:
     refuse("CreateVpc", "VpcLimitExceeded")
     failed = network()
