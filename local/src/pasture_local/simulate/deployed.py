@@ -158,6 +158,7 @@ class Deployed:
         self._activities: dict[str, Activity] = {}
         self._sent = 0
         self._oldest: int | None = None
+        self._woken = False
         self._active_until = -1.0
         self._metrics_from = 0.0
         self._late: deque[dict[Metric, float]] = deque()
@@ -167,6 +168,7 @@ class Deployed:
         self._sent += view.arrived
         self._touch(view.second)
         if self._scaling.wake_up and view.desired == 0:
+            self._woken = True
             return Decision(desired=1, instances=max(1, view.instances))
         return _NOTHING
 
@@ -211,6 +213,11 @@ class Deployed:
             "NumberOfMessagesSent": float(self._sent),
         }
         self._sent = 0
+        if self._woken:
+            # The function tells the idle alarm itself, and at once.
+            for metric in self._told:
+                self._store.add(metric, view.second - MINUTE / 2, 1.0)
+            self._woken = False
         active = self._metrics_from <= view.second <= self._active_until
         self._late.append({m: sample[m.name] for m in self._metrics if m.name in sample} if active else {})
         if len(self._late) > round(self._delays.metric / MINUTE):
