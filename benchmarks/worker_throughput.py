@@ -3,7 +3,7 @@
 
     python benchmarks/worker_throughput.py                    # P = 1, 4 and 16 slots, 400 documents each
     python benchmarks/worker_throughput.py --slots 4 --documents 100
-    python benchmarks/worker_throughput.py --backlog 10000    # memory and processor time with a long queue
+    python benchmarks/worker_throughput.py --backlog 10000    # memory with a long queue
 
 The engine answers after a fixed time and runs P requests side by side, so P/s documents a second is what
 could be had. The baseline is the source system's way: a loop that receives one message, loads, asks, stores,
@@ -168,36 +168,26 @@ def _peak(pid: int) -> float:
 
 
 def measure_backlog(endpoint: str, messages: int, folder: Path) -> Outcome:
-    """Resident memory and processor time while the first hundred of a long queue are processed."""
+    """Resident memory while a long queue waits: 200 documents, and their events again and again."""
     cloud = Cloud(endpoint)
-    event = cloud.put("0.txt", "small", event=False)
-    for start in range(0, messages - 100, 10):
-        entries = []
-        for number in range(start, start + 10):
-            event["detail"]["object"]["key"] = f"{number:05}.txt"
-            entries.append({"Id": str(number), "MessageBody": json.dumps(event)})
+    events = [cloud.put(f"{n:05}.txt", f"Document {n}. " * 40, event=False) for n in range(200)]
+    for start in range(0, messages, 10):
+        bodies = [json.dumps(events[number % len(events)]) for number in range(start, start + 10)]
+        entries = [{"Id": str(n), "MessageBody": body} for n, body in enumerate(bodies)]
         cloud.sqs.send_message_batch(QueueUrl=cloud.queue, Entries=entries)
-    fill(cloud, 100)
-    with FakeOllama(parallel=4, seconds=0.05) as engine:
+    with FakeOllama(parallel=4, seconds=0.2) as engine:
         settings = cloud.settings(OLLAMA_HOST=engine.url, PASTURE_SLOTS="4")
         with Worker(settings, folder) as worker:
-            while not engine.busy and "document failed" not in worker.text():
+            while not engine.busy:
                 time.sleep(0.05)
             begun, cpu = time.monotonic(), _cpu(worker.process.pid)
-            first = worker.text().count('"message_id"')
-            time.sleep(20)
-            done = worker.text().count('"message_id"') - first
-            outcome = _outcome(
-                f"backlog of {messages}",
-                4,
-                0.05,
-                max(1, done),
-                time.monotonic() - begun,
-                _cpu(worker.process.pid) - cpu,
-                _peak(worker.process.pid),
-            )
+            time.sleep(30)
+            elapsed = time.monotonic() - begun
+            used = _cpu(worker.process.pid) - cpu
+            ended = worker.text().count('"document processed"') + worker.text().count('"document repeated"')
+            peak = _peak(worker.process.pid)
             worker.process.kill()
-            return outcome
+    return _outcome(f"{messages} waiting", 4, 0.2, max(1, ended), elapsed, used, peak)
 
 
 def main() -> int:
