@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from ansible_collections.pasture.ollama.plugins.module_utils._mime_types import (
     accepts,
@@ -52,7 +52,8 @@ class Upstream:
         return {"kind": "processor", "name": self.name}
 
 
-Source = Bucket | Upstream
+# A string, because pylint believes that Python 3.11 cannot join two dataclasses.
+Source: TypeAlias = "Bucket | Upstream"
 
 
 class RoutingError(ValueError):

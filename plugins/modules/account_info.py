@@ -150,7 +150,6 @@ def main() -> None:
     except AwsError as error:
         remedy = f" To mend it: {error.remedy}." if error.remedy else ""
         module.fail_json(msg=f"The account could not be read ({error}).{remedy}", error_code=error.code)
-        raise AssertionError("fail_json does not return") from error
     module.exit_json(
         changed=False,
         account_id=identity["Account"],

@@ -320,7 +320,6 @@ def main() -> None:
             parse_repository(module.params["repository"])
     except Refusal as error:
         module.fail_json(msg=f"The image cannot be made: {error}.")
-        raise AssertionError("fail_json does not return") from error
     report(module, "container_image", ensure_all(module, [ContainerImage(module, tag)], "present"))
 
 

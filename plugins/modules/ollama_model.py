@@ -298,7 +298,6 @@ def main() -> None:
         wanted = definitions(params)
     except DefinitionError as error:
         module.fail_json(msg=str(error))
-        raise AssertionError("fail_json does not return") from error
 
     api = Api(module, "ssm")
     resources = [RegisteredModel(api, registry, d, params["tags"], params["purge_tags"]) for d in wanted]
@@ -311,7 +310,6 @@ def main() -> None:
             module.fail_json(
                 msg=f"The registry {registry} could not be listed: {error}.", error_code=error.code
             )
-            raise AssertionError("fail_json does not return") from error
         removed = ensure_all(module, left, "absent")
     report(
         module,

@@ -116,7 +116,7 @@ def test_instances_that_are_still_there_are_not_taken_away(wake_up: ModuleType) 
 def test_a_thousand_events_make_one_update_and_one_look(wake_up: ModuleType) -> None:
     account = Account()
     function = woken(wake_up, account)
-    outcomes = [function.wake(wake_up.Target(**EVENT)) for _ in range(1000)]
+    outcomes = [function.wake(wake_up.Target(**EVENT)) for _time in range(1000)]
     assert outcomes == ["woken"] + ["awake"] * 999
     assert account.calls.count("update_service") == 1
     assert account.calls.count("describe_services") == 1
@@ -124,7 +124,7 @@ def test_a_thousand_events_make_one_update_and_one_look(wake_up: ModuleType) -> 
 
 def test_two_sandboxes_make_one_update(wake_up: ModuleType) -> None:
     account = Account()
-    sandboxes = [woken(wake_up, account) for _ in range(2)]
+    sandboxes = [woken(wake_up, account) for _time in range(2)]
     outcomes = [sandbox.wake(wake_up.Target(**EVENT)) for sandbox in sandboxes]
     assert outcomes == ["woken", "awake"]
     assert account.calls.count("update_service") == 1

@@ -94,7 +94,7 @@ def test_one_task_brings_all_models_without_a_public_address() -> None:
 def test_a_run_that_was_interrupted_finds_its_task_again() -> None:
     ecs = api(list_tasks=[{"taskArns": [ARN]}])
     assert _seeding.start(ecs, TARGET, ["a:1"], {}) == ARN
-    assert [operation for operation, _ in ecs.asked] == ["list_tasks"]
+    assert [operation for operation, _arguments in ecs.asked] == ["list_tasks"]
     assert ecs.asked[0][1]["startedBy"] == _seeding.started_by(["a:1"]) != _seeding.started_by(["b:1"])
 
 

@@ -124,11 +124,13 @@ def test_stages_are_made_in_order_and_removed_in_reverse() -> None:
 def test_a_list_that_cannot_be_had_ends_with_a_sentence() -> None:
     module = Module(purge=True)
 
-    def find(_scope: dict[str, str]) -> Iterator[Resource]:
+    def refuse() -> Resource:
         cause = Exception("not authorized")
         cause.response = {"Error": {"Code": "AccessDenied"}}  # type: ignore[attr-defined]
         raise AwsError("list_things", cause)
-        yield
+
+    def find(_scope: dict[str, str]) -> Iterator[Resource]:
+        yield refuse()
 
     with pytest.raises(SystemExit):
         run_set(module, "things", [[]], find)

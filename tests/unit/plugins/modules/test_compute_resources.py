@@ -123,7 +123,7 @@ def with_cluster() -> Options:
         ecs.register_task_definition(
             family="work", containerDefinitions=[{"name": "worker", "image": "worker", "memory": 512}]
         )["taskDefinition"]["taskDefinitionArn"]
-        for _ in range(2)
+        for _time in range(2)
     ]
     return {"task_definition": arns[0], "subnet_ids": [subnet()], "security_group_ids": []}
 

@@ -73,7 +73,7 @@ def test_one_difference_is_one_call(option: str, value: Any, operation: str) -> 
     ecr = Ecr()
     outcome = ensure(RepositoryItem(ecr, {**OPTIONS, option: value}))  # type: ignore[arg-type]
     assert outcome.changed is True
-    assert [called for called, _ in ecr.calls] == [operation]
+    assert [called for called, _arguments in ecr.calls] == [operation]
 
 
 def test_a_key_cannot_be_changed_and_that_is_told() -> None:
