@@ -33,6 +33,7 @@ _START_SECONDS = 60.0
 _CONTROL_GRACE = 12.0
 _EMULATOR_GRACE = 3.0
 _LOCK_SECONDS = 2.0
+_LOOK_SECONDS = 2.0
 _READY = re.compile(r"^AWS emulator on (http://\S+)$", re.MULTILINE)
 
 
@@ -139,10 +140,13 @@ class Supervisor:
             for name, child in self._children.items():
                 if child.poll() is not None:
                     return f"the {name} ended with status {child.returncode}"
-            if reason := self._told_to_stop(None):
+            if reason := self._told_to_stop(_LOOK_SECONDS):
                 return reason
+            # Without its folder nobody could find it any more to stop it.
+            if not self._home.state_file.exists():
+                return "its folder was removed"
 
-    def _told_to_stop(self, seconds: float | None) -> str | None:
+    def _told_to_stop(self, seconds: float) -> str | None:
         waiting = [self._wake] + ([self._lifeline] if self._lifeline is not None else [])
         readable, _, _ = select.select(waiting, [], [], seconds)
         if self._wake in readable:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -89,6 +90,14 @@ def test_nothing_outlives_a_killed_supervisor(own: Home) -> None:
     state, _ = lifecycle.up(own)
     pids = [state.pid, *init.descendants(state.pid)]
     os.kill(state.pid, signal.SIGKILL)
+    wait_for(lambda: not any(map(alive, pids)), what="the end of the cloud")
+
+
+@pytest.mark.integration
+def test_cloud_ends_when_its_folder_is_removed(own: Home) -> None:
+    state, _ = lifecycle.up(own)
+    pids = [state.pid, *init.descendants(state.pid)]
+    shutil.rmtree(own.path)
     wait_for(lambda: not any(map(alive, pids)), what="the end of the cloud")
 
 
