@@ -244,7 +244,9 @@ def task_policy(stack: Stack, processor: Mapping[str, Any], options: Mapping[str
         allow(
             "Missing",
             ["s3:ListBucket"],
-            sorted({stack.bucket_arn(bucket) for bucket in [results, *(bucket for bucket, _prefix in places)]}),
+            sorted(
+                {stack.bucket_arn(bucket) for bucket in [results, *(bucket for bucket, _prefix in places)]}
+            ),
         ),
         allow("Results", ["s3:GetObject", "s3:PutObject"], [own]),
         allow(
