@@ -149,12 +149,9 @@ class Deployed:
         self._store = MetricStore()
         self._alarms = [dict(alarm, StateValue=alarms.INSUFFICIENT_DATA) for alarm in scaling.alarms]
         self._policies = {arn: Policy.of(policy) for arn, policy in scaling.policies.items()}
-        self._metrics = {
-            metric
-            for alarm in self._alarms
-            for metric in alarms.metrics_of(alarm)
-            if metric.namespace == _SQS
-        }
+        watched = {metric for alarm in self._alarms for metric in alarms.metrics_of(alarm)}
+        self._metrics = {metric for metric in watched if metric.namespace == _SQS}
+        self._told = watched - self._metrics
         self._activities: dict[str, Activity] = {}
         self._sent = 0
         self._oldest: int | None = None
