@@ -25,7 +25,15 @@ HOME = collection.BUILD / "home"
 BOOTSTRAP = "import ensurepip; ensurepip.bootstrap(upgrade=True, default_pip=True)\n"
 # Python distributions and tools of their own, with gates of their own (ruff, mypy --strict): the rules of plugins, such
 # as the one against the name "_", are not theirs.
-OTHER_CODE = ("benchmarks/", "extensions/", "image/", "local/", "tests/image/", "tests/integration/", "tools/")
+OTHER_CODE = (
+    "benchmarks/",
+    "extensions/",
+    "image/",
+    "local/",
+    "tests/image/",
+    "tests/integration/",
+    "tools/",
+)
 ARGUMENTS = {
     "sanity": ["sanity", "--local", *(f"--exclude={folder}" for folder in OTHER_CODE)],
     "units": ["units", "--local", "--num-workers", "2"],

@@ -32,14 +32,16 @@ TRANSIENT_CODES = [
     "ServiceUnavailableException",
 ]
 
+_QUOTA = "a quota of the account is used up; ask for more in Service Quotas, then run again"
+
 _REMEDIES = {
     "AccessDenied": "the credentials in use may not do this; the role's README lists the IAM actions it needs",
     "AccessDeniedException": "the credentials in use may not do this; the role's README lists the IAM actions it needs",
     "UnauthorizedOperation": "the credentials in use may not do this; the role's README lists the IAM actions it needs",
-    "LimitExceededException": "a quota of the account is used up; ask for more in Service Quotas, then run again",
-    "ServiceQuotaExceededException": "a quota of the account is used up; ask for more in Service Quotas, then run again",
-    "QuotaExceeded": "a quota of the account is used up; ask for more in Service Quotas, then run again",
-    "VpcLimitExceeded": "a quota of the account is used up; ask for more in Service Quotas, then run again",
+    "LimitExceededException": _QUOTA,
+    "ServiceQuotaExceededException": _QUOTA,
+    "QuotaExceeded": _QUOTA,
+    "VpcLimitExceeded": _QUOTA,
     "ExpiredToken": "the credentials have expired; renew them, then run again",
     "ExpiredTokenException": "the credentials have expired; renew them, then run again",
     "UnrecognizedClientException": "the credentials are not valid in this region; check profile and region",

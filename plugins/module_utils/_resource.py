@@ -81,7 +81,7 @@ class Resource(ABC):
         """Placeholders for the keys that only AWS can fill in; shown by check mode before it exists."""
         return {}
 
-    def settle(self, present: bool) -> None:
+    def settle(self, present: bool) -> None:  # noqa: B027 - most changes take effect at once
         """Wait until a change has taken effect. Called after create, update and delete."""
 
 
