@@ -120,7 +120,7 @@ units: dev ## ansible-test units on the built collection
 
 .PHONY: importer
 importer: build env-dev ## what Galaxy checks when a collection is uploaded
-	cd .build && $(BIN)/python -m galaxy_importer.main pasture-ollama-*.tar.gz
+	cd .build && ANSIBLE_COLLECTIONS_PATH=$(INSTALLED) $(BIN)/python -m galaxy_importer.main pasture-ollama-*.tar.gz
 
 .PHONY: docs-lint changelog-lint
 docs-lint: build env-dev ## antsibull-docs on plugins, roles and docs
