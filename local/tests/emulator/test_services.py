@@ -419,6 +419,13 @@ def test_nat_gateways_are_found_by_their_tags(cloud: Any, name: str) -> None:
         assert len(found) == count
 
 
+@pytest.mark.mends("ec2-endpoint-services")
+def test_endpoint_services_are_known_without_services_that_are_not_installed(cloud: Any) -> None:
+    described = cloud.client("ec2").describe_vpc_endpoint_services()
+    names = {name.rsplit("eu-west-1.", 1)[-1] for name in described["ServiceNames"]}
+    assert {"s3", "ecr.api", "ecr.dkr", "sqs", "logs", "ecs", "elasticfilesystem"} <= names
+
+
 @pytest.mark.mends("ec2-interface-name")
 def test_a_task_gets_an_interface_in_a_network_without_dns_names(cloud: Any, name: str) -> None:
     ec2, ecs = cloud.client("ec2"), cloud.client("ecs")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from moto.ec2.models import elastic_network_interfaces, launch_templates, nat_gateways
+from moto.ec2.models import elastic_network_interfaces, launch_templates, nat_gateways, vpcs
 from moto.ec2.utils import parse_user_data
 
 from pasture_local.emulator.patches._patch import Patch
@@ -60,7 +60,23 @@ def interface_name(original: Callable[..., None], self: Any, *args: Any, **kwarg
         self.private_dns_name = ""
 
 
+def endpoint_services(
+    original: Callable[..., list[dict[str, str]]], account_id: str, region: str
+) -> list[dict[str, str]]:
+    """moto loads eleven services, CloudFormation and all that it needs with it, to ask each for its endpoint
+    service; that takes 60 MiB and libraries that are not installed here. S3 and ECR, which stacks use, are asked;
+    the others get the description that most services have.
+
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeVpcEndpointServices.html
+    """
+    asked = [service for service in vpcs.IMPLEMENTED_ENDPOINT_SERVICES if service in {"ecr", "s3"}]
+    vpcs.IMPLEMENTED_ENDPOINT_SERVICES[:] = asked
+    vpcs.COVERED_ENDPOINT_SERVICES[:] = [*asked, "ecr.api", "ecr.dkr"]
+    return original(account_id, region)
+
+
 PATCHES = (
+    Patch("ec2-endpoint-services", vpcs.VPCBackend, "_collect_default_endpoint_services", endpoint_services),
     Patch("ec2-interface-name", elastic_network_interfaces.NetworkInterface, "__init__", interface_name),
     Patch("ec2-template-versions", launch_templates.LaunchTemplate, "create_version", template_versions),
     Patch("ec2-nat-filters", nat_gateways.NatGatewayBackend, "describe_nat_gateways", nat_gateway_filters),
