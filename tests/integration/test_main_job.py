@@ -81,7 +81,7 @@ def squeezed(text: str) -> str:
 
 def test_every_document_that_can_be_read_has_one_result_with_its_provenance(finished: Finished) -> None:
     provenances = finished.provenances()
-    read = [provenance["source"]["url"] for provenance in provenances.values()]
+    read = [provenance["document"]["url"] for provenance in provenances.values()]
     assert len(read) == len(set(read)) >= 3
     assert set(read) < {f"s3://{finished.bucket('source')}/{key}" for key in finished.keys("source")}
 
@@ -102,7 +102,7 @@ def test_what_is_printed_is_what_the_model_wrote(finished: Finished) -> None:
 def test_a_result_is_about_its_document(finished: Finished) -> None:
     """A model that had not seen the document could not use its rarer words."""
     for key, provenance in finished.provenances().items():
-        document = finished.read("source", provenance["source"]["url"].split("/", 3)[3])
+        document = finished.read("source", provenance["document"]["url"].split("/", 3)[3])
         words = set(re.findall(r"[a-z]{7,}", document.lower()))
         used = set(re.findall(r"[a-z]{7,}", finished.read("results", key).lower()))
         assert len(words & used) >= 3, key
