@@ -462,7 +462,8 @@ def test_the_corpus_is_as_large_as_promised() -> None:
 def test_a_reader_that_takes_too_long_or_too_much_memory_is_ended(tmp_path: Path) -> None:
     data = pdf(["x"], objects=1_000_000)
     loaded = LoadedDocument("e", len(data), "", {}, data=data)
-    hasty = replace(LIMITS, extract_seconds=1)
+    # No reader starts, let alone ends, in no time: the outcome does not depend on the machine's speed.
+    hasty = replace(LIMITS, extract_seconds=0)
     with pytest.raises(PermanentError) as caught:
         extract(loaded, "application/pdf", hasty, work_dir=tmp_path, vision=False)
     assert caught.value.slug == "extraction-timeout"
