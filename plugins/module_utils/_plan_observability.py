@@ -106,7 +106,7 @@ def _alarms(stack: Stack, processor: Mapping[str, Any], options: Mapping[str, An
                 queue_metric("deleted", "NumberOfMessagesDeleted", name, "Sum"),
                 {
                     "id": "stalled",
-                    "expression": "IF(visible + in_flight > 0 AND FILL(deleted, 0) < 1, 1, 0)",
+                    "expression": "IF(visible + FILL(in_flight, 0) > 0 AND FILL(deleted, 0) < 1, 1, 0)",
                     "return_data": True,
                 },
             ],

@@ -127,8 +127,8 @@ def event_rules(
     ]
 
 
-def wake_up_input(stack: Stack, processor: Mapping[str, Any]) -> dict[str, str]:
-    """What the wake-up function is told."""
+def wake_up_input(stack: Stack, processor: Mapping[str, Any]) -> dict[str, Any]:
+    """What the wake-up function is told: the fields of its C(Target)."""
     name = stack.name(processor["name"])
     return {
         "stack": stack.stack,
@@ -136,6 +136,10 @@ def wake_up_input(stack: Stack, processor: Mapping[str, Any]) -> dict[str, str]:
         "cluster": stack.prefix,
         "service": name,
         "auto_scaling_group": name,
+        "queue": name,
+        "documents_per_task": int(processor["documents_per_task"]),
+        "max_tasks": int(processor["max_tasks"]),
+        "tasks_per_instance": int(processor["infrastructure"]["tasks_per_instance"]),
     }
 
 

@@ -22,6 +22,12 @@ IDLE_POLICY = "idle"
 # The outstanding alarm goes off with the first document.
 OUTSTANDING_THRESHOLD = 1
 PERIOD_SECONDS = 60
+# The number in flight is reported "if in-flight messages exist", and a sum with a missing part is missing.
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+OUTSTANDING = "visible + FILL(in_flight, 0)"
+# SQS sends no metrics for a queue that was not used for six hours, and may take 15 minutes to begin again.
+KEEP_METRICS = "keep-metrics"
+KEEP_METRICS_SCHEDULE = "rate(4 hours)"
 
 
 def scaling_plan(
@@ -41,6 +47,7 @@ def scaling_plan(
         "roles": [_role(stack, processors, options)] if wakes else [],
         "log_groups": [_log_group(stack, options)] if wakes else [],
         "function": _function(stack, processors, options),
+        "rules": [_keep_metrics(stack, processors)] if wakes else [],
         "targets": [_target(stack, processor) for processor in processors],
         "group_policies": [_group_policy(stack, processor) for processor in processors],
         "alarms": [alarm for processor in processors for alarm in _alarms(stack, processor, options)],
@@ -125,7 +132,7 @@ def _alarms(stack: Stack, processor: Mapping[str, Any], options: Mapping[str, An
             "the policy sets the number of tasks.",
             "metrics": [
                 *queue_depth(name),
-                {"id": "outstanding", "expression": "visible + in_flight", "return_data": True},
+                {"id": "outstanding", "expression": OUTSTANDING, "return_data": True},
             ],
             "period": PERIOD_SECONDS,
             "threshold": OUTSTANDING_THRESHOLD,
@@ -148,7 +155,7 @@ def _alarms(stack: Stack, processor: Mapping[str, Any], options: Mapping[str, An
                 woken,
                 {
                     "id": "outstanding",
-                    "expression": "visible + in_flight + FILL(woken, 0)",
+                    "expression": f"{OUTSTANDING} + FILL(woken, 0)",
                     "return_data": True,
                 },
             ],
@@ -164,6 +171,24 @@ def _alarms(stack: Stack, processor: Mapping[str, Any], options: Mapping[str, An
             "tags": stack.tags_for(ROLE, f"{name}-idle", processor["name"]),
         },
     ]
+
+
+def _keep_metrics(stack: Stack, processors: list[dict[str, Any]]) -> dict[str, Any]:
+    """The rule that has the function use each queue before its metrics end."""
+    name = stack.name(KEEP_METRICS)
+    return {
+        "name": name,
+        "description": f"Keeps the metrics of the queues of {stack.prefix} alive.",
+        "schedule": KEEP_METRICS_SCHEDULE,
+        "targets": [
+            {
+                "id": "keep-metrics",
+                "arn": stack.arn("lambda", f"function:{stack.name('wakeup')}"),
+                "input": {"queues": [stack.name(processor["name"]) for processor in processors]},
+            }
+        ],
+        "tags": stack.tags_for(ROLE, name),
+    }
 
 
 def _log_group(stack: Stack, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,6 +225,11 @@ def wake_up_policy(stack: Stack, processors: list[dict[str, Any]]) -> dict[str, 
             ["ecs:DescribeServices", "ecs:UpdateService"],
             [stack.arn("ecs", f"service/{stack.prefix}/{name}") for name in names],
         ),
+        allow(
+            "Queues",
+            ["sqs:GetQueueAttributes", "sqs:GetQueueUrl"],
+            [stack.arn("sqs", name) for name in names],
+        ),
         # The action takes no resource.
         allow("Look", ["autoscaling:DescribeAutoScalingGroups"], ["*"]),
         allow("Instances", ["autoscaling:SetDesiredCapacity"], groups),
@@ -225,6 +255,10 @@ def _function(stack: Stack, processors: list[dict[str, Any]], options: Mapping[s
         for processor in processors
         for (_bus, rule), arn in zip(rule_names(stack, processor), rule_arns(stack, processor), strict=True)
     ]
+    keep = stack.name(KEEP_METRICS)
+    permissions.append(
+        {"id": keep, "principal": "events.amazonaws.com", "source_arn": stack.rule_arn("default", keep)}
+    )
     return {
         "name": name,
         "role_arn": stack.role_arn(name),

@@ -31,6 +31,9 @@ options:
       pattern:
         description: What events it matches.
         type: dict
+      schedule:
+        description: When it is in force by itself, such as C(rate(4 hours)). On the default bus only.
+        type: str
       description:
         description: What it is for.
         type: str
@@ -195,6 +198,7 @@ class Rule(Item):
             "event_bus": self.bus,
             "description": found.get("Description", ""),
             "pattern": json.loads(found["EventPattern"]) if found.get("EventPattern") else None,
+            "schedule": found.get("ScheduleExpression"),
             "enabled": found.get("State", "ENABLED") == "ENABLED",
             "targets": sorted(map(target_state, targets), key=lambda target: str(target["id"])),
             "tags": read_tags(self.api, found["Arn"]),
@@ -219,7 +223,10 @@ class Rule(Item):
             "put_rule",
             Name=self.name,
             EventBusName=self.bus,
-            EventPattern=json.dumps(wanted["pattern"], sort_keys=True, separators=(",", ":")),
+            EventPattern=json.dumps(wanted["pattern"], sort_keys=True, separators=(",", ":"))
+            if wanted.get("pattern")
+            else None,
+            ScheduleExpression=wanted.get("schedule"),
             State="ENABLED" if wanted["enabled"] else "DISABLED",
             Description=wanted.get("description"),
             Tags=tags,
@@ -253,10 +260,12 @@ def main() -> None:
                 "type": "list",
                 "elements": "dict",
                 "required": True,
+                "required_one_of": [("pattern", "schedule")],
                 "options": {
                     "name": {"type": "str", "required": True},
                     "event_bus": {"type": "str", "default": "default"},
                     "pattern": {"type": "dict"},
+                    "schedule": {"type": "str"},
                     "description": {"type": "str"},
                     "enabled": {"type": "bool", "default": True},
                     "targets": {

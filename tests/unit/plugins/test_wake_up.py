@@ -21,6 +21,10 @@ EVENT = {
     "cluster": "pasture-docs",
     "service": "pasture-docs-summarize",
     "auto_scaling_group": "pasture-docs-summarize",
+    "queue": "pasture-docs-summarize",
+    "documents_per_task": 4,
+    "max_tasks": 10,
+    "tasks_per_instance": 2,
 }
 
 
@@ -36,11 +40,12 @@ def wake_up() -> ModuleType:
 
 
 class Account:
-    """The three services the function talks to, with one ECS service and one Auto Scaling group."""
+    """The services the function talks to, with one ECS service, one Auto Scaling group and one queue."""
 
     def __init__(self, desired: int = 0, capacity: int = 0, status: str = "ACTIVE") -> None:
         self.services = [{"desiredCount": desired, "status": status}]
         self.groups = [{"DesiredCapacity": capacity}]
+        self.documents = 1
         self.calls: list[str] = []
         self.refused: dict[str, str] = {}
 
@@ -70,6 +75,14 @@ class Account:
         self._called("set_desired_capacity")
         self.groups[0]["DesiredCapacity"] = request["DesiredCapacity"]
 
+    def get_queue_url(self, *, QueueName: str) -> dict[str, str]:  # noqa: N803 - AWS's name
+        self._called("get_queue_url")
+        return {"QueueUrl": f"https://sqs.eu-west-1.amazonaws.com/123456789012/{QueueName}"}
+
+    def get_queue_attributes(self, **_: Any) -> dict[str, Any]:
+        self._called("get_queue_attributes")
+        return {"Attributes": {"ApproximateNumberOfMessages": str(self.documents)}}
+
     def put_metric_data(self, **_: Any) -> None:
         self._called("put_metric_data")
 
@@ -91,6 +104,41 @@ def test_a_service_at_zero_gets_one_task_and_one_instance(wake_up: ModuleType) -
     assert woken(wake_up, account).wake(wake_up.Target(**EVENT)) == "woken"
     assert account.services[0]["desiredCount"] == 1
     assert account.groups[0]["DesiredCapacity"] == 1
+
+
+@pytest.mark.parametrize(
+    ("documents", "tasks", "instances"), [(0, 1, 1), (4, 1, 1), (5, 2, 1), (9, 3, 2), (1_000_000, 10, 5)]
+)
+def test_a_burst_is_met_with_the_tasks_it_needs(
+    wake_up: ModuleType, documents: int, tasks: int, instances: int
+) -> None:
+    account = Account()
+    account.documents = documents
+    assert woken(wake_up, account).wake(wake_up.Target(**EVENT)) == "woken"
+    assert account.services[0]["desiredCount"] == tasks
+    assert account.groups[0]["DesiredCapacity"] == instances
+    assert account.calls.count("update_service") == 1
+
+
+@pytest.mark.parametrize("operation", ["get_queue_url", "get_queue_attributes"])
+def test_documents_that_cannot_be_counted_are_at_least_one(wake_up: ModuleType, operation: str) -> None:
+    account = Account()
+    account.refused = {operation: "AccessDenied"}
+    assert woken(wake_up, account).wake(wake_up.Target(**EVENT)) == "woken"
+    assert account.services[0]["desiredCount"] == 1
+
+
+def test_the_metrics_of_every_queue_are_kept_alive(
+    wake_up: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account = Account()
+    monkeypatch.setattr(wake_up, "_client", account.client)
+    wake_up._wake_up.cache_clear()
+    assert wake_up.handler({"queues": ["one", "two"]}, None) == {"outcome": "kept 2"}
+    assert account.calls.count("get_queue_attributes") == 2
+    account.refused = {"get_queue_url": "AWS.SimpleQueueService.NonExistentQueue"}
+    assert wake_up.handler({"queues": ["gone"]}, None) == {"outcome": "kept 0"}
+    assert '"queue": "gone"' in capsys.readouterr().out
 
 
 def test_the_idle_alarm_is_told_before_the_service_is_woken(wake_up: ModuleType) -> None:

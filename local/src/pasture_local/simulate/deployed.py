@@ -37,6 +37,8 @@ class Scaling:
     """The deployed alarms and policies of one processor, as the API describes them.
 
     :ivar policies: of the service and of its Auto Scaling group, by ARN.
+    :ivar wake_up: what the rules tell the wake-up function, None when they have no such target.
+    :ivar keeps_metrics: whether a schedule uses the queue before its metrics end.
     """
 
     name: str
@@ -45,7 +47,8 @@ class Scaling:
     max_instances: int
     alarms: Sequence[Mapping[str, Any]]
     policies: Mapping[str, Mapping[str, Any]]
-    wake_up: bool
+    wake_up: Mapping[str, Any] | None
+    keeps_metrics: bool
 
     def save(self, path: Path) -> None:
         """Write it as JSON, for a run without the account."""
@@ -104,7 +107,13 @@ def read(session: Any, stack: str, processor: str) -> Scaling:
         raise ScalingError(
             f"No alarm invokes a scaling policy of {name}: run the deploy playbook to the end."
         )
-    rules = session.client("events")
+    events = session.client("events")
+    told = _inputs(events, ("default", cluster), name)
+    kept = [
+        queue
+        for entry in _inputs(events, ("default",), f"{cluster}-keep")
+        for queue in entry.get("queues", ())
+    ]
     return Scaling(
         name=name,
         minimum=int(targets[0]["MinCapacity"]),
@@ -112,22 +121,23 @@ def read(session: Any, stack: str, processor: str) -> Scaling:
         max_instances=int(described[0]["MaxSize"]) if described else int(targets[0]["MaxCapacity"]),
         alarms=acting,
         policies=policies,
-        wake_up=_wakes(rules, cluster, name),
+        wake_up=told[0] if told else None,
+        keeps_metrics=name in kept,
     )
 
 
-def _wakes(events: Any, bus: str, name: str) -> bool:
-    """Whether a rule of the processor has a function among its targets."""
-    for event_bus in ("default", bus):
+def _inputs(events: Any, buses: Sequence[str], prefix: str) -> list[dict[str, Any]]:
+    """What the functions among the targets of the rules called ``prefix``-... are told."""
+    found = []
+    for bus in buses:
         try:
-            rules = events.list_rules(NamePrefix=f"{name}-", EventBusName=event_bus)["Rules"]
+            rules = events.list_rules(NamePrefix=f"{prefix}-", EventBusName=bus)["Rules"]
         except events.exceptions.ResourceNotFoundException:
             continue
         for rule in rules:
-            targets = events.list_targets_by_rule(Rule=rule["Name"], EventBusName=event_bus)["Targets"]
-            if any(":lambda:" in target["Arn"] for target in targets):
-                return True
-    return False
+            targets = events.list_targets_by_rule(Rule=rule["Name"], EventBusName=bus)["Targets"]
+            found += [json.loads(t.get("Input") or "{}") for t in targets if ":lambda:" in t["Arn"]]
+    return found
 
 
 @dataclass(frozen=True)
@@ -164,9 +174,13 @@ class Deployed:
         """The rule's second target: the wake-up function."""
         self._sent += view.arrived
         self._touch(view.second)
-        if self._scaling.wake_up and view.desired == 0:
+        told = self._scaling.wake_up
+        if told is not None and view.desired == 0:
             self._woken = True
-            return Decision(desired=1, instances=max(1, view.instances))
+            documents = view.visible + view.in_flight
+            tasks = max(1, min(int(told["max_tasks"]), -(-documents // int(told["documents_per_task"]))))
+            instances = -(-tasks // int(told["tasks_per_instance"]))
+            return Decision(desired=tasks, instances=max(instances, view.instances))
         return _NOTHING
 
     def every_minute(self, view: View) -> Decision:
@@ -192,7 +206,7 @@ class Deployed:
         )
 
     def _touch(self, second: int) -> None:
-        if second > self._active_until:
+        if second > self._active_until and not self._scaling.keeps_metrics:
             # The first activity after six quiet hours: the metrics come back late.
             self._metrics_from = second + self._delays.revival
         self._active_until = second + ACTIVE_SECONDS
@@ -215,7 +229,7 @@ class Deployed:
             for metric in self._told:
                 self._store.add(metric, view.second - MINUTE / 2, 1.0)
             self._woken = False
-        active = self._metrics_from <= view.second <= self._active_until
+        active = self._scaling.keeps_metrics or self._metrics_from <= view.second <= self._active_until
         self._late.append({m: sample[m.name] for m in self._metrics if m.name in sample} if active else {})
         if len(self._late) > round(self._delays.metric / MINUTE):
             # Into the newest period that the alarms look at now; its data is as old as the delay says.

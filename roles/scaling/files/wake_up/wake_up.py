@@ -6,13 +6,16 @@
 The rule that feeds a processor's queue also invokes this function, once for each document. It saves
 the minutes that queue metrics, alarms and capacity providers take; without it the scaling policies do
 the same, later. So it never tries twice, and does nothing for a service that is already awake.
+
+A second rule invokes it every few hours to keep the queues' metrics alive: SQS stops sending them for
+a queue that nobody has used for six hours, and the alarms that see a burst would wait for them.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -47,6 +50,10 @@ class Target:
     cluster: str
     service: str
     auto_scaling_group: str
+    queue: str
+    documents_per_task: int
+    max_tasks: int
+    tasks_per_instance: int
 
 
 class WakeUp:
@@ -60,11 +67,12 @@ class WakeUp:
         self._ecs = client("ecs")
         self._groups = client("autoscaling")
         self._metrics = client("cloudwatch")
+        self._sqs = client("sqs")
         self._clock = clock
         self._awake_until: dict[Target, float] = {}
 
     def wake(self, target: Target) -> str:
-        """Set the service to one task when it has none; answers what was found or done.
+        """Set a service without a task to what its documents need; answers what was found or done.
 
         :raises ClientError: when a call is refused for another reason than haste or absence.
         """
@@ -91,9 +99,42 @@ class WakeUp:
         if found[0]["desiredCount"] > 0:
             return "awake"
         self._tell(target)
-        self._ecs.update_service(cluster=target.cluster, service=target.service, desiredCount=1)
-        self._start_instance(target)
+        tasks = self._needed(target)
+        self._ecs.update_service(cluster=target.cluster, service=target.service, desiredCount=tasks)
+        self._start_instances(target, -(-tasks // target.tasks_per_instance))
         return "woken"
+
+    def keep(self, queues: Sequence[str]) -> str:
+        """Use each queue, so that SQS goes on sending its metrics.
+
+        "CloudWatch considers a queue to be active for up to six hours if it contains any messages or if any
+        action accesses it."
+        https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/monitoring-using-cloudwatch.html
+        """
+        kept = 0
+        for queue in queues:
+            try:
+                self._documents(queue)
+                kept += 1
+            except (BotoCoreError, ClientError) as error:
+                print(json.dumps({"message": "the queue was not used", "queue": queue, "error": str(error)}))
+        return f"kept {kept}"
+
+    def _documents(self, queue: str) -> int:
+        """Documents that wait in a queue or are worked on, as far as SQS knows at once."""
+        url = self._sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+        return sum(int(found.get(name, 0)) for name in names)
+
+    def _needed(self, target: Target) -> int:
+        """The tasks that clear the documents there are by now; the policies add those for later ones."""
+        try:
+            documents = self._documents(target.queue)
+        except (BotoCoreError, ClientError) as error:
+            log("the documents could not be counted", target, error=str(error))
+            return 1
+        return max(1, min(target.max_tasks, -(-documents // target.documents_per_task)))
 
     def _tell(self, target: Target) -> None:
         """Keep the idle alarm from sending the service back to zero on metrics older than this event.
@@ -114,18 +155,18 @@ class WakeUp:
             # Worst case: back to zero too early, and awake again by the alarm.
             log("the idle alarm could not be told", target, error=str(error))
 
-    def _start_instance(self, target: Target) -> None:
-        """Start the first instance now; the capacity provider would, some minutes later."""
+    def _start_instances(self, target: Target, count: int) -> None:
+        """Start the first instances now; the capacity provider would, some minutes later."""
         try:
             answer = self._groups.describe_auto_scaling_groups(
                 AutoScalingGroupNames=[target.auto_scaling_group]
             )
-            if any(group["DesiredCapacity"] == 0 for group in answer["AutoScalingGroups"]):
+            if any(group["DesiredCapacity"] < count for group in answer["AutoScalingGroups"]):
                 self._groups.set_desired_capacity(
-                    AutoScalingGroupName=target.auto_scaling_group, DesiredCapacity=1, HonorCooldown=False
+                    AutoScalingGroupName=target.auto_scaling_group, DesiredCapacity=count, HonorCooldown=False
                 )
         except (BotoCoreError, ClientError) as error:
-            log("the instance is left to the capacity provider", target, error=str(error))
+            log("the instances are left to the capacity provider", target, error=str(error))
 
 
 def log(message: str, target: Target, **details: Any) -> None:
@@ -145,11 +186,13 @@ def _wake_up() -> WakeUp:
     return WakeUp(_client)
 
 
-def handler(event: dict[str, str], _context: object) -> dict[str, str]:
+def handler(event: dict[str, Any], _context: object) -> dict[str, str]:
     """The entry point of Lambda.
 
-    :param event: the fields of C(Target).
+    :param event: the fields of C(Target), or C(queues), the names of those whose metrics are to be kept alive.
     """
+    if "queues" in event:
+        return {"outcome": _wake_up().keep(event["queues"])}
     target = Target(**event)
     outcome = _wake_up().wake(target)
     if outcome != "awake":

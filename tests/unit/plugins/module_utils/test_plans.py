@@ -397,7 +397,7 @@ def test_the_target_goes_from_nothing_to_all_tasks_of_all_instances() -> None:
 def test_documents_in_flight_count_so_that_busy_workers_stay() -> None:
     for alarm in alarms().values():
         watched = next(query for query in alarm["metrics"] if query["return_data"])
-        assert "visible + in_flight" in watched["expression"]
+        assert "visible + FILL(in_flight, 0)" in watched["expression"]
 
 
 def test_no_news_neither_wakes_nor_stops() -> None:
@@ -426,7 +426,15 @@ def test_the_function_may_be_invoked_by_each_rule_and_nothing_else() -> None:
     assert [permission["source_arn"] for permission in permissions] == [
         "arn:aws:events:eu-west-1:123456789012:rule/pasture-docs-summarize-0",
         "arn:aws:events:eu-west-1:123456789012:rule/pasture-docs/pasture-docs-summarize-1",
+        "arn:aws:events:eu-west-1:123456789012:rule/pasture-docs-keep-metrics",
     ]
+
+
+def test_every_queue_is_used_before_its_metrics_end() -> None:
+    (rule,) = scaling_plan([processor()], FACT, OPTIONS)["rules"]
+    assert rule["schedule"] == "rate(4 hours)"
+    assert rule["targets"][0]["input"] == {"queues": ["pasture-docs-summarize"]}
+    assert scaling_plan([processor()], FACT, {**OPTIONS, "wake_up": False})["rules"] == []
 
 
 def test_without_the_function_there_is_no_role_for_it() -> None:

@@ -228,6 +228,18 @@ CASES = {
             {"tags": {"other": "tag"}},
         ],
     ),
+    "event rule on a schedule": Case(
+        lambda api, o: Rule(api("events"), {"event_bus": "default", **o}),
+        {
+            "name": "keep",
+            "schedule": "rate(4 hours)",
+            "description": "Metrics",
+            "enabled": True,
+            "targets": [{"id": "keep", "arn": "arn:aws:lambda:eu-west-1:123456789012:function:wake"}],
+            "tags": TAGS,
+        },
+        [{"schedule": "rate(5 hours)"}, {"enabled": False}],
+    ),
     "role": Case(
         lambda api, o: Role(api("iam"), "/pasture/docs/", o),
         {
