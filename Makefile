@@ -93,7 +93,7 @@ types: dev ## mypy --strict
 	  -p ansible_collections.pasture.ollama.plugins.module_utils
 
 # Tests that start the emulator, the engine or Ansible are marked "integration", others that take long "slow".
-UNIT := -m "not integration and not slow" --cov --cov-branch --cov-report=term:skip-covered
+UNIT := -n auto --dist loadfile -m "not integration and not slow" --cov --cov-branch --cov-report=term:skip-covered
 .PHONY: unit
 unit: dev ## the unit tests, with branch coverage
 	$(BIN)/pytest $(UNIT)
