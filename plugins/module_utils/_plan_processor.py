@@ -224,6 +224,7 @@ def task_policy(stack: Stack, processor: Mapping[str, Any], options: Mapping[str
     results = options["results_bucket"]
     own = stack.bucket_arn(results, f"{name}/*")
     places = read_places(processor, options)
+    weights = str(processor["model"].get("from") or "").removeprefix("s3://")
     keys = [options.get("kms_key_arn"), options.get("source_kms_key_arn")]
     return policy(
         allow(
@@ -264,6 +265,8 @@ def task_policy(stack: Stack, processor: Mapping[str, Any], options: Mapping[str
             ["ssm:GetParameter"],
             [stack.arn("ssm", f"parameter{processor['model']['parameter']}")],
         ),
+        # A worker that finds its model missing brings it itself.
+        allow("Weights", ["s3:GetObject"], [stack.bucket_arn(*weights.split("/", 1))] if weights else []),
         allow(
             "Protection",
             ["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"],

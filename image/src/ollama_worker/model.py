@@ -21,6 +21,7 @@ class ModelDefinition:
     :ivar context_length: tokens that the model was trained for, 0 when unknown.
     :ivar options: Ollama options that always go with the model.
     :ivar origin: where the model comes from when not from Ollama's library (``s3://bucket/key``).
+    :ivar digest: ``sha256:...`` that the object at `origin` must have; None when any will do.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ModelDefinition:
     size: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
     origin: str | None = None
+    digest: str | None = None
 
     @property
     def reference(self) -> str:
@@ -79,6 +81,7 @@ def parse_definition(text: str, parameter: str) -> ModelDefinition:
         size=size if isinstance(size, int) else 0,
         options=options if isinstance(options, dict) else {},
         origin=value["from"] if isinstance(value.get("from"), str) else None,
+        digest=value["digest"] if isinstance(value.get("digest"), str) else None,
     )
 
 

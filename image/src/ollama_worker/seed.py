@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ollama_worker import log
+from ollama_worker.aws import Clients, read_definition
 from ollama_worker.engine.pull import ensure_in_store
 from ollama_worker.engine.store import ModelStore
 from ollama_worker.errors import WorkerError
+from ollama_worker.model import ModelDefinition
 from ollama_worker.settings import engine_variables
 
 _WAIT_SECONDS = 4 * 3600.0
@@ -25,7 +27,12 @@ def seed(models: Sequence[str], environment: Mapping[str, str]) -> int:
     for model in models:
         try:
             pulled = ensure_in_store(
-                store, model, environment=engine_variables(environment), seconds=_WAIT_SECONDS
+                store,
+                model,
+                environment=engine_variables(environment),
+                seconds=_WAIT_SECONDS,
+                definition=_definition(model, environment),
+                region=_region(environment),
             )
         except WorkerError as error:
             failed = 1
@@ -33,3 +40,16 @@ def seed(models: Sequence[str], environment: Mapping[str, str]) -> int:
         else:
             log.info("model is in the store", model=model, pulled=pulled)
     return failed
+
+
+def _definition(model: str, environment: Mapping[str, str]) -> ModelDefinition | None:
+    """What the registry says of the model; None without a registry: it is one of Ollama's library then."""
+    registry = environment.get("PASTURE_REGISTRY", "").rstrip("/")
+    if not registry:
+        return None
+    name, _, tag = model.partition(":")
+    return read_definition(Clients(_region(environment)), f"{registry}/models/{name}/{tag or 'latest'}")
+
+
+def _region(environment: Mapping[str, str]) -> str | None:
+    return environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")

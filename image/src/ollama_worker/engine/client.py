@@ -145,6 +145,22 @@ class OllamaClient:
         else:
             self._json("POST", "/api/generate", {**body, "prompt": "", "stream": False}, timeout=timeout)
 
+    def create(self, model: str, blob: str, progress: Callable[[str, int, int], None]) -> None:
+        """Make a model of a GGUF file that is a blob of the engine's store already.
+
+        https://github.com/ollama/ollama/blob/main/docs/api.md#create-a-model
+
+        :raises RetryableError: when it fails.
+        """
+        finished = False
+        for line in self._stream(
+            "/api/create", {"model": model, "files": {"model.gguf": blob}, "stream": True}
+        ):
+            finished = line.get("status") == "success"
+            progress(str(line.get("status", "")), 0, 0)
+        if not finished:
+            raise RetryableError(f"The engine did not finish making {model}.", slug="create-failed")
+
     def pull(self, model: str, progress: Callable[[str, int, int], None]) -> None:
         """Pull a model into the engine's store.
 

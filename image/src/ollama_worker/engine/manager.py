@@ -289,8 +289,15 @@ class EngineManager:
                 environment=self._settings.engine_environment,
                 seconds=self._settings.seed_seconds,
                 stopping=self._stopping,
+                definition=self._model,
+                region=self._settings.region,
             )
             shown = client.show(reference)
+        elif shown is None and self._model.origin:
+            raise EngineError(
+                f"{self._settings.engine_host} does not have {reference}, which is made of {self._model.origin}: "
+                "make it there."
+            )
         elif shown is None:
             client.pull(reference, Progress(reference, self._stopping))
             shown = client.show(reference)

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from ollama_worker import log
 from ollama_worker.engine.client import OllamaClient
+from ollama_worker.engine.origin import bring
 from ollama_worker.engine.process import EngineProcess
 from ollama_worker.engine.store import ModelStore
 from ollama_worker.errors import EngineError, StoppingError
+from ollama_worker.model import ModelDefinition
 
 # Seconds between two lines of progress.
 _PROGRESS_INTERVAL = 15.0
@@ -24,16 +27,26 @@ def ensure_in_store(
     environment: Mapping[str, str],
     seconds: float,
     stopping: Callable[[], bool] = lambda: False,
+    definition: ModelDefinition | None = None,
+    region: str | None = None,
 ) -> bool:
     """Have the model in the store: wait while another task brings it, else pull it.
 
     :param environment: further variables of the engine that pulls.
     :param seconds: how long to wait for another task.
+    :param definition: says, when given, whether the model is the user's own and where its weights are.
+    :param region: of AWS, for these weights.
     :returns: whether it was pulled here.
     :raises RetryableError: when the lock is not had in time or the pull fails.
     :raises StoppingError: when the worker is told to stop meanwhile.
     """
-    if store.complete(model):
+    own = definition if definition is not None and definition.origin else None
+    wanted = f"{own.origin} {own.digest or ''}" if own else ""
+
+    def there() -> bool:
+        return store.complete(model) and store.origin(model) == wanted
+
+    if there():
         return False
 
     def waiting(waited: float) -> bool:
@@ -41,29 +54,48 @@ def ensure_in_store(
             raise StoppingError("Told to stop while waiting for the model.")
         if int(waited) % 30 < 2:
             log.info("waiting for the model that another task is bringing", model=model, seconds=int(waited))
-        return not store.complete(model)
+        return not there()
 
     with store.locked(seconds=seconds, waiting=waiting) as held:
-        if not held or store.complete(model):
+        if not held or there():
             return False
         staging = store.staging(model)
-        engine = EngineProcess(staging, environment)
-        try:
-            engine.wait_until_ready(_READY_SECONDS, stopping)
-            client = OllamaClient(engine.url, silence_seconds=300.0, connections=1)
-            try:
-                client.pull(model, Progress(model, stopping))
-            finally:
-                client.close()
-        finally:
-            engine.stop()
+        progress = Progress(model, stopping)
+        blob = bring(own, staging, region, progress) if own else None
+        if own is None or blob is not None:
+            _with_engine(staging, model, blob, environment, progress, stopping)
         published = store.publish(staging)
         if not store.complete(model):
             raise EngineError(
                 f"The engine pulled {model} but left no complete store behind; it published {published}."
             )
+        store.remember_origin(model, wanted)
         log.info("model published", model=model, manifests=published)
         return True
+
+
+def _with_engine(
+    staging: Path,
+    model: str,
+    blob: str | None,
+    environment: Mapping[str, str],
+    progress: Progress,
+    stopping: Callable[[], bool],
+) -> None:
+    """Have an engine pull the model into the staging store, or make it of the blob with a GGUF."""
+    engine = EngineProcess(staging, environment)
+    try:
+        engine.wait_until_ready(_READY_SECONDS, stopping)
+        client = OllamaClient(engine.url, silence_seconds=300.0, connections=1)
+        try:
+            if blob is None:
+                client.pull(model, progress)
+            else:
+                client.create(model, blob, progress)
+        finally:
+            client.close()
+    finally:
+        engine.stop()
 
 
 class Progress:

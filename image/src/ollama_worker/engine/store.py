@@ -4,6 +4,7 @@
     blobs/sha256-<digest>            weights, templates, parameters
     manifests/<host>/<namespace>/<model>/<tag>
     .staging/<model>/                a store of its own, where a model is pulled to
+    .origins/<model>                 of which object a model of the user's own was made
     .pull.lock                       held by the one that pulls
 
 Ollama's lock around a download is inside one process and its manifest is not written atomically, so
@@ -30,6 +31,7 @@ _DEFAULT_HOST = "registry.ollama.ai"
 _DEFAULT_NAMESPACE = "library"
 _STAGING = ".staging"
 _LOCK = ".pull.lock"
+_ORIGINS = ".origins"
 
 
 class ModelStore:
@@ -57,6 +59,25 @@ class ModelStore:
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return False
+
+    def origin(self, model: str) -> str:
+        """Which weights of the user's own a model was made of; empty for those of Ollama's library."""
+        try:
+            return self._origin_path(model).read_text()
+        except FileNotFoundError:
+            return ""
+
+    def remember_origin(self, model: str, origin: str) -> None:
+        """Have `origin` tell it."""
+        path = self._origin_path(model)
+        if origin:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(origin)
+        else:
+            path.unlink(missing_ok=True)
+
+    def _origin_path(self, model: str) -> Path:
+        return self.folder / _ORIGINS / model.replace("/", "_").replace(":", "-")
 
     @contextmanager
     def locked(

@@ -283,6 +283,14 @@ def test_a_worker_reads_its_sources_and_writes_its_results_and_no_others() -> No
     assert allowed["Announce"]["Condition"] == {"StringEquals": {"events:source": "/pasture/docs/summarize"}}
 
 
+def test_a_worker_may_fetch_weights_of_the_users_own_and_no_others() -> None:
+    own = processor(model={"from": "s3://weights/llama/8b.tar"})
+    assert statements(task_policy(STACK, own, OPTIONS))["Weights"]["Resource"] == [
+        "arn:aws:s3:::weights/llama/8b.tar"
+    ]
+    assert "Weights" not in statements(task_policy(STACK, processor(), OPTIONS))
+
+
 def test_a_worker_can_tell_that_an_object_is_not_there() -> None:
     missing = statements(task_policy(STACK, processor(), OPTIONS))["Missing"]
     assert missing["Resource"] == ["arn:aws:s3:::results", "arn:aws:s3:::source"]
