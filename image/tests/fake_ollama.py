@@ -38,6 +38,7 @@ class FakeOllama:
         self.model = model
         self.is_known: Callable[[], bool] = lambda: True
         self.on_pull: Callable[[str], bool] = lambda model: True
+        self.on_create: Callable[[str, dict[str, str]], None] = lambda model, files: None
         self.seconds = seconds
         self.answer: Answer = digest_answer
         self.fail: Callable[[dict[str, Any]], tuple[int, Any] | None] = lambda body: None
@@ -146,6 +147,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self.lines(
                     [{"status": "pulling manifest"}, {"error": "pull model manifest: file does not exist"}]
                 )
+            return
+        if self.path == "/api/create":
+            fake.on_create(body["model"], body["files"])
+            self.lines([{"status": "parsing GGUF"}, {"status": "success"}])
             return
         if not fake.is_known() or _full(body.get("model")) != fake.model:
             self.send(404, {"error": f"model '{body.get('model')}' not found"})
@@ -258,11 +263,20 @@ def serve_store() -> None:
         manifest.write_text(json.dumps({"config": layers[0], "layers": layers[1:]}))
         return True
 
+    def create(model: str, files: dict[str, str]) -> None:
+        (weights,) = files.values()
+        size = (store / "blobs" / weights.replace(":", "-")).stat().st_size
+        (store / "blobs" / f"sha256-{hashlib.sha256(b'config').hexdigest()}").write_bytes(b"config")
+        config = {"digest": f"sha256:{hashlib.sha256(b'config').hexdigest()}", "size": 6}
+        manifest.parent.mkdir(parents=True, exist_ok=True)
+        manifest.write_text(json.dumps({"config": config, "layers": [{"digest": weights, "size": size}]}))
+
     def fail(body: dict[str, Any]) -> None:
         (store / "chats").touch()
 
     fake.answer = answer
     fake.on_pull = pull
+    fake.on_create = create
     fake.fail = fail
     fake.is_known = manifest.exists
     fake.server.serve_forever()

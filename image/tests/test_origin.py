@@ -6,6 +6,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import sys
 import tarfile
 from pathlib import Path
 
@@ -76,6 +78,25 @@ def test_an_archive_becomes_a_model_once(cloud: Cloud, environment: dict[str, st
     # Another digest is another model, which is not there.
     cloud.define(**{"from": f"s3://{cloud.source}/m/tiny.tar", "digest": digest(b"")})
     assert seed(["tiny:latest"], environment) == 1
+
+
+def test_the_engine_makes_a_model_of_a_gguf_file(
+    cloud: Cloud, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin/ollama"
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\nexec {sys.executable} {Path(__file__).with_name("fake_ollama.py")} "$@"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    weights = b"GGUF" + _WEIGHTS
+    put(cloud, weights)
+    assert seed(["tiny:latest"], environment) == 0
+    store = ModelStore(tmp_path)
+    assert store.complete("tiny:latest")
+    made = json.loads(store.manifest_path("tiny:latest").read_bytes())
+    assert made["layers"] == [{"digest": digest(weights), "size": len(weights)}]
 
 
 @pytest.mark.usefixtures("environment")
