@@ -60,6 +60,8 @@ class Demonstration:
 
     def start(self, *command: str) -> subprocess.Popen[str]:
         """Start a command in the repository, in a process group of its own, as a terminal does."""
+        # What runs in a shell's background inherits that Ctrl-C is ignored, and hands it on; a terminal's programs do not.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         with self.log.open("w") as output:
             return subprocess.Popen(
                 command,
