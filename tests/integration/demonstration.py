@@ -60,7 +60,7 @@ class Demonstration:
 
     def start(self, *command: str) -> subprocess.Popen[str]:
         """Start a command in the repository, in a process group of its own, as a terminal does."""
-        # What runs in a shell's background inherits that Ctrl-C is ignored, and hands it on; a terminal's programs do not.
+        # What a shell runs in the background inherits that Ctrl-C is ignored, and hands that on; a terminal does not.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         with self.log.open("w") as output:
             return subprocess.Popen(
