@@ -46,6 +46,10 @@ _REMEDIES = {
     "ExpiredTokenException": "the credentials have expired; renew them, then run again",
     "UnrecognizedClientException": "the credentials are not valid in this region; check profile and region",
     "InvalidClientTokenId": "the credentials are not valid; check profile and region",
+    # What botocore raises before a request leaves the machine has its class for a code.
+    "NoCredentialsError": "log in, or name a profile (AWS_PROFILE, or pasture_environment in the playbook)",
+    "PartialCredentialsError": "complete the profile or the AWS_* variables in use",
+    "EndpointConnectionError": "check the region's name and the network's way to AWS",
 }
 
 
