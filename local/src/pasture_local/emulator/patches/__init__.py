@@ -10,6 +10,7 @@ from __future__ import annotations
 from pasture_local.emulator.patches import (
     application_autoscaling,
     cloudwatch,
+    constraints,
     core,
     ec2,
     ecs,
@@ -28,6 +29,7 @@ from pasture_local.emulator.patches._patch import Patch, Route
 
 PATCHES: tuple[Patch | Route, ...] = (
     *core.PATCHES,
+    *constraints.PATCHES,
     *application_autoscaling.PATCHES,
     *cloudwatch.PATCHES,
     *ec2.PATCHES,
