@@ -24,6 +24,8 @@ def test_a_document_becomes_a_result_with_provenance_and_an_event(
     assert provenance["usage"]["parts"] == 1
     assert provenance["usage"]["characters_dropped"] == 0
     assert provenance["model"]["digest"] == ollama.digest
+    # The first step's source is the document itself, in the provenance as in the event.
+    assert provenance["source"]["url"] == provenance["document"]["url"]
     (event,) = cloud.announced()
     assert event["source"] == "/pasture/test/summarize"
     assert event["detail-type"] == "document-created"

@@ -33,7 +33,7 @@ def created(
     document = Document(bucket, result.key, result.etag, result.size, result.type)
     data = {
         "chainId": event.chain_id,
-        "source": dict(event.source) if event.source is not None else envelope(event.document),
+        "source": origin(event),
         "document": envelope(document),
         "metadata": merged(event.metadata, attributes),
         "callStack": [processor, *event.call_stack],
@@ -45,7 +45,7 @@ def failed(source: str, processor: str, event: DocumentEvent, error: WorkerError
     """The CloudEvent for a document that failed for good."""
     data = {
         "chainId": event.chain_id,
-        "source": dict(event.source) if event.source is not None else envelope(event.document),
+        "source": origin(event),
         "document": envelope(event.document),
         "metadata": dict(event.metadata),
         "callStack": [processor, *event.call_stack],
@@ -64,6 +64,11 @@ def envelope(document: Document) -> dict[str, Any]:
         "etag": document.etag,
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def origin(event: DocumentEvent) -> dict[str, Any]:
+    """The first document of the chain, which is the event's own when it has none before it."""
+    return dict(event.source) if event.source is not None else envelope(event.document)
 
 
 def merged(metadata: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ollama_worker import __version__, mime
-from ollama_worker.announce import Announcer, created, envelope, failed
+from ollama_worker.announce import Announcer, created, envelope, failed, origin
 from ollama_worker.content import Content
 from ollama_worker.engine.manager import EngineManager
 from ollama_worker.errors import (
@@ -270,7 +270,7 @@ class DocumentWork:
                 "type": job.type,
                 "etag": job.loaded.etag if job.loaded else job.event.document.etag,
             },
-            "source": job.event.source,
+            "source": origin(job.event),
             "metadata": job.event.metadata,
             "call_stack": list(job.event.call_stack),
             "extraction": dict(content.attributes),

@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ollama_worker import log
+from ollama_worker.depth import Depth
 from ollama_worker.documents import DocumentWork, Job, SkippedError
 from ollama_worker.engine.manager import EngineManager
 from ollama_worker.errors import EngineError, PermanentError, RetryableError, StoppingError, WorkerError
@@ -37,6 +38,8 @@ _TICK = 0.25
 _RECEIVE_PAUSE = 5.0
 # Kept of the stop timeout for handing back, announcing and closing the engine.
 _STOP_MARGIN = 12.0
+# Threads that prepare, and as many that finish; they are made when they are needed.
+_SIDE_THREADS = 8
 # After these a document gets its next receive even if the queue counts it as one too many.
 _NOT_THE_DOCUMENTS_FAULT = frozenset({StoppingError.slug, EngineError.slug})
 
@@ -109,6 +112,7 @@ class Pipeline:
         self._twins = _Twins()
         self._max_receives: int | None = None
         self._slots = settings.slots
+        self._depth = Depth(self._slots)
 
     def run(self) -> None:
         """Work until `stopping` is set and everything in hand is finished or handed back.
@@ -120,6 +124,7 @@ class Pipeline:
         try:
             self._await_engine()
             self._slots = min(self._settings.slots, self._engine.facts.slots)
+            self._depth = Depth(self._slots)
             self._max_receives = self._read_max_receives()
             self._flow()
         except StoppingError:
@@ -149,13 +154,12 @@ class Pipeline:
             return None
 
     def _flow(self) -> None:
-        side = 2 + min(self._slots, 6)
         slots = [
             threading.Thread(target=self._slot, name=f"slot-{number}", daemon=True)
             for number in range(self._slots)
         ]
-        self._prepare_pool = ThreadPoolExecutor(side, "prepare")
-        self._finish_pool = ThreadPoolExecutor(side, "finish")
+        self._prepare_pool = ThreadPoolExecutor(_SIDE_THREADS, "prepare")
+        self._finish_pool = ThreadPoolExecutor(_SIDE_THREADS, "finish")
         try:
             for slot in slots:
                 slot.start()
@@ -171,14 +175,15 @@ class Pipeline:
             self._finish_pool.shutdown(wait=False, cancel_futures=True)
 
     def _receive_until_stopped(self) -> None:
-        # One message in each slot, and as many that are being loaded, ready or being stored.
-        capacity = self._slots + max(2, self._slots)
         while not self._stopping.is_set():
             if self._engine.failure is not None:
                 return
             with self._changed:
-                free = capacity - len(self._in_hand)
-                if free <= 0:
+                # One message in each slot, the others being loaded, ready or being stored.
+                ahead = self._depth.ahead
+                free = self._slots + ahead - len(self._in_hand)
+                # Half of those ahead are enough for now: one call then brings several.
+                if free < max(1, ahead // 2):
                     self._changed.wait(_TICK)
                     continue
             if not self._engine.ready:
@@ -396,16 +401,18 @@ class Pipeline:
             return
         usage = job.answer.usage
         now = time.monotonic()
+        infer, waited = job.seconds.get("infer", 0.0), job.seconds.get("engine_wait", 0.0)
+        self._depth.observe(now - delivery.received - infer - waited, infer)
         sent = delivery.message.sent
         values: dict[str, float] = {
             "DocumentsSucceeded": 1,
             "TokensIn": usage.prompt_tokens,
             "TokensOut": usage.output_tokens,
             "Parts": usage.parts,
-            "EngineWait": job.seconds.get("engine_wait", 0.0),
+            "EngineWait": waited,
             "LoadTime": job.seconds.get("load", 0.0),
             "ExtractTime": job.seconds.get("extract", 0.0),
-            "InferTime": job.seconds.get("infer", 0.0),
+            "InferTime": infer,
             "StoreTime": job.seconds.get("store", 0.0),
             "DocumentTime": now - delivery.received,
         }

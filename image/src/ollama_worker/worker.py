@@ -42,7 +42,7 @@ def run(environment: Mapping[str, str]) -> int:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     log.info("worker starts", version=__version__, processor=settings.source, slots=settings.slots)
-    clients = Clients(settings.region, connections=4 * settings.slots + 10)
+    clients = Clients(settings.region, connections=settings.slots + 24)
     model = _definition(clients, settings, stopping)
     if model is None:
         return 0

@@ -31,8 +31,23 @@ from ollama_worker.model import ModelDefinition
 from ollama_worker.settings import Settings
 
 # Ollama runs these architectures one request at a time whatever OLLAMA_NUM_PARALLEL says
-# (server/sched.go; shared facts of the project).
-_SERIAL_FAMILIES = frozenset({"mllama", "qwen3vl", "qwen35", "qwen3next", "lfm2", "nemotron_h"})
+# (`load` in https://github.com/ollama/ollama/blob/main/server/sched.go). What a llama-server was started with is
+# read back where it can be seen; this is for an engine elsewhere, and for Ollama's other runners.
+_SERIAL_FAMILIES = frozenset(
+    {
+        "mllama",
+        "qwen3vl",
+        "qwen3vlmoe",
+        "qwen35",
+        "qwen35moe",
+        "qwen3next",
+        "lfm2",
+        "lfm2moe",
+        "nemotron_h",
+        "nemotron_h_moe",
+        "nemotron_h_omni",
+    }
+)
 
 # MiB of prompt cache in host RAM; llama-server's own default of 8 GiB is outside Ollama's accounting.
 _CACHE_RAM_MIB = "512"
@@ -261,7 +276,7 @@ class EngineManager:
             digest=client.digest(reference),
             capabilities=capabilities,
             family=family,
-            slots=1 if embedding or family in _SERIAL_FAMILIES else self._settings.slots,
+            slots=self._slots(capabilities, family, embedding=embedding),
             num_ctx=loaded.context_length or self.profile.options["num_ctx"],
         )
         now = time.monotonic()
@@ -277,6 +292,16 @@ class EngineManager:
             size_vram=loaded.size_vram,
         )
         return facts
+
+    def _slots(self, capabilities: tuple[str, ...], family: str, *, embedding: bool) -> int:
+        """How many requests the engine really runs side by side, at most as many as were asked for."""
+        wanted = self._settings.slots
+        seen = self._process.parallel() if self._process is not None else None
+        if seen is not None:
+            return min(wanted, seen)
+        # Ollama: a model that only embeds is run one request at a time, like some families.
+        serial = family in _SERIAL_FAMILIES or (embedding and "completion" not in capabilities)
+        return 1 if serial else wanted
 
     def _find(self, client: OllamaClient) -> dict[str, Any]:
         """The model as the engine knows it; brought into the store when it is not there."""

@@ -95,6 +95,22 @@ class EngineProcess:
         """Its process id."""
         return self._process.pid
 
+    def parallel(self) -> int | None:
+        """How many requests the model's runner was started for; None when there is none to be seen.
+
+        Ollama's API does not tell. It starts ``llama-server ... -np N`` for each model, in its own session
+        (`startLlamaServer` in https://github.com/ollama/ollama/blob/main/llm/llama_server.go).
+        """
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError, ValueError, IndexError):
+                # Of the fields behind the name, which may hold anything, the fourth is the session (proc(5)).
+                if int((folder / "stat").read_text().rpartition(")")[2].split()[3]) != self._process.pid:
+                    continue
+                words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                if Path(words[0]).name == "llama-server":
+                    return int(words[words.index("-np") + 1])
+        return None
+
     def last_words(self) -> str:
         """What it wrote last, with its exit status when it has ended."""
         status = self._process.poll()
