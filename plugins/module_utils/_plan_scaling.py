@@ -22,6 +22,10 @@ IDLE_POLICY = "idle"
 # The outstanding alarm goes off with the first document.
 OUTSTANDING_THRESHOLD = 1
 PERIOD_SECONDS = 60
+# Tasks are taken away when fewer would have done for so many minutes. An alarm is evaluated each minute over a window
+# that slides with it, so that the maximum of a longer period lets tasks come as quickly as before and go more slowly.
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation-window.html
+LONGEST_WINDOW_MINUTES = 5
 # The number in flight is reported "if in-flight messages exist", and a sum with a missing part is missing.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
 OUTSTANDING = "visible + FILL(in_flight, 0)"
@@ -81,6 +85,15 @@ def to_zero() -> list[dict[str, Any]]:
     return [{"metric_interval_upper_bound": 0, "scaling_adjustment": 0}]
 
 
+def window_seconds(idle_minutes: int) -> int:
+    """The period of the outstanding alarm, in seconds.
+
+    It ends a minute before the idle alarm's, where that is possible: two alarms on the same documents, evaluated at
+    different moments of a minute, must not be on at once and set the service to zero and back.
+    """
+    return 60 * max(1, min(idle_minutes - 1, LONGEST_WINDOW_MINUTES))
+
+
 def _group_policy(stack: Stack, processor: Mapping[str, Any]) -> dict[str, Any]:
     # A capacity provider ends its last instance only after 15 idle minutes. Instances with a task on them are
     # protected from scale-in by ECS, so this ends idle ones only.
@@ -134,7 +147,7 @@ def _alarms(stack: Stack, processor: Mapping[str, Any], options: Mapping[str, An
                 *queue_depth(name),
                 {"id": "outstanding", "expression": OUTSTANDING, "return_data": True},
             ],
-            "period": PERIOD_SECONDS,
+            "period": window_seconds(int(processor["idle_minutes"])),
             "threshold": OUTSTANDING_THRESHOLD,
             "comparison": "GreaterThanOrEqualToThreshold",
             "evaluation_periods": 1,

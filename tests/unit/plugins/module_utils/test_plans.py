@@ -412,6 +412,15 @@ def test_no_news_neither_wakes_nor_stops() -> None:
     assert {alarm["missing_data"] for alarm in alarms().values()} == {"notBreaching"}
 
 
+@pytest.mark.parametrize(("idle_minutes", "window"), [(1, 60), (2, 60), (5, 240), (6, 300), (1440, 300)])
+def test_tasks_go_later_than_they_come_but_before_the_service_is_idle(idle_minutes: int, window: int) -> None:
+    plan = scaling_plan([{**processor(), "idle_minutes": idle_minutes}], FACT, OPTIONS)
+    outstanding, idle = plan["alarms"]
+    assert (outstanding["period"], outstanding["evaluation_periods"]) == (window, 1)
+    assert (idle["period"], idle["evaluation_periods"]) == (60, idle_minutes)
+    assert outstanding["period"] <= idle["period"] * idle["evaluation_periods"]
+
+
 def test_a_service_that_was_just_woken_is_not_idle() -> None:
     idle = alarms()["idle"]
     assert any(query.get("metric_name") == "Woken" for query in idle["metrics"])
