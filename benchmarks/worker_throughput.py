@@ -3,41 +3,34 @@
 
     python benchmarks/worker_throughput.py                    # P = 1, 4 and 16 slots, 400 documents each
     python benchmarks/worker_throughput.py --slots 4 --documents 100
+    python benchmarks/worker_throughput.py --seconds 0.05     # answers as short as embeddings
     python benchmarks/worker_throughput.py --backlog 10000    # memory with a long queue
 
-The engine answers after a fixed time and runs P requests side by side, so P/s documents a second is what
-could be had. The baseline is the source system's way: a loop that receives one message, loads, asks, stores,
-announces and deletes before it takes the next. Time is counted from the first question that reaches the
-engine to the last deletion. Everything is on this machine and on loopback: AWS is moto's server.
+The engine answers after `--seconds` and runs P requests side by side, so P/s documents a second is what could be
+had. The baseline is the source system's way: a loop that receives one message, loads, asks, stores, announces
+and deletes before it takes the next. Time is counted from the first question that reaches the engine to
+the last deletion. AWS is `worker_aws.py`, on this machine, with a round trip of its own for each call.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "image" / "tests"))
+from worker_harness import Aws, aws, cpu, load, peak_rss, save, wait_until_drained
 
-from fake_ollama import FakeOllama  # noqa: E402
-from worker_cloud import Cloud, Worker, start_moto  # noqa: E402
-
-# Seconds of one answer: such that moto, which serves some 100 calls a second, is not what is measured.
-SECONDS = {1: 0.5, 4: 1.0, 16: 4.0}
-TICKS = os.sysconf("SC_CLK_TCK")
+from fake_ollama import FakeOllama  # isort: skip (worker_harness puts its folder on the path)
+from worker_cloud import Worker  # isort: skip
 
 
 @dataclass
 class Outcome:
-    """What one run measured."""
+    """What one run measured. `share_of_possible` is of P/s, which is what the engine could do."""
 
     who: str
     slots: int
@@ -46,188 +39,131 @@ class Outcome:
     elapsed: float
     per_second: float
     share_of_possible: float
-    cpu_ms_per_document: float
-    peak_rss_mib: float
+    cpu_ms_per_document: float | None
+    peak_rss_mib: float | None
 
 
-class OneAtATime(threading.Thread):
+def one_at_a_time(cloud: Aws, engine: FakeOllama, documents: int) -> None:
     """The baseline: nothing overlaps."""
+    import httpx  # noqa: PLC0415 - the worker does not need it here
 
-    def __init__(self, cloud: Cloud, engine: FakeOllama, documents: int) -> None:
-        super().__init__()
-        self.cloud, self.engine, self.documents = cloud, engine, documents
-
-    def run(self) -> None:
-        import httpx  # noqa: PLC0415
-
-        cloud = self.cloud
-        done = 0
-        with httpx.Client(base_url=self.engine.url, timeout=60, trust_env=False) as http:
-            while done < self.documents:
-                answer = cloud.sqs.receive_message(
-                    QueueUrl=cloud.queue, MaxNumberOfMessages=1, WaitTimeSeconds=5
-                )
-                for message in answer.get("Messages", []):
-                    entry = json.loads(message["Body"])["detail"]
-                    key = entry["object"]["key"]
-                    body = (
-                        cloud.s3.get_object(Bucket=entry["bucket"]["name"], Key=key)["Body"].read().decode()
-                    )
-                    question = {"model": "tiny:latest", "messages": [{"role": "user", "content": body}]}
-                    text = http.post("/api/chat", json={**question, "options": {"num_ctx": 8192}}).text
-                    cloud.s3.put_object(Bucket=cloud.results, Key=f"baseline/{key}", Body=text.encode())
-                    detail = json.dumps({"key": key})
-                    cloud.events.put_events(
-                        Entries=[
-                            {"Source": "x", "DetailType": "y", "Detail": detail, "EventBusName": cloud.bus}
-                        ]
-                    )
-                    cloud.sqs.delete_message(QueueUrl=cloud.queue, ReceiptHandle=message["ReceiptHandle"])
-                    done += 1
+    with httpx.Client(base_url=engine.url, timeout=60, trust_env=False) as http:
+        for _ in range(documents):
+            (message,) = cloud.sqs.receive_message(QueueUrl=cloud.queue, WaitTimeSeconds=5)["Messages"]
+            entry = json.loads(message["Body"])["detail"]
+            key = entry["object"]["key"]
+            body = cloud.s3.get_object(Bucket=entry["bucket"]["name"], Key=key)["Body"].read().decode()
+            question = {"model": "tiny:latest", "messages": [{"role": "user", "content": body}]}
+            text = http.post("/api/chat", json={**question, "options": {"num_ctx": 8192}}).text
+            cloud.s3.put_object(Bucket="results", Key=f"baseline/{key}", Body=text.encode())
+            detail = json.dumps({"key": key})
+            cloud.events.put_events(Entries=[{"Source": "x", "DetailType": "y", "Detail": detail}])
+            cloud.sqs.delete_message(QueueUrl=cloud.queue, ReceiptHandle=message["ReceiptHandle"])
 
 
-def fill(cloud: Cloud, documents: int) -> None:
-    for number in range(documents):
-        cloud.put(f"{number:05}.txt", f"Document {number}. " + "It is a small one. " * 20)
-
-
-def measure_worker(endpoint: str, slots: int, seconds: float, documents: int, folder: Path) -> Outcome:
-    cloud = Cloud(endpoint)
-    fill(cloud, documents)
-    with FakeOllama(parallel=slots, seconds=seconds) as engine:
-        settings = cloud.settings(OLLAMA_HOST=engine.url, PASTURE_SLOTS=str(slots), PASTURE_LOG_LEVEL="INFO")
+def measure_worker(slots: int, seconds: float, documents: int, latency: float, folder: Path) -> Outcome:
+    sizes = ("--documents", str(documents), "--messages", str(documents), "--latency", str(latency))
+    with aws(*sizes) as cloud, FakeOllama(parallel=slots, seconds=seconds) as engine:
+        settings = cloud.environment(OLLAMA_HOST=engine.url, PASTURE_SLOTS=str(slots))
         with Worker(settings, folder) as worker:
-            return _observe(engine, cloud, worker, slots, seconds, documents)
+            pid = worker.process.pid
+            while not engine.busy:
+                time.sleep(0.002)
+            begun, used = time.monotonic(), cpu(pid)
+            while len(engine.chats) < documents:
+                time.sleep(0.02)
+            wait_until_drained(cloud, 0.02)
+            elapsed, used = time.monotonic() - begun, cpu(pid) - used
+            rss = peak_rss(pid)
+            worker.stop()
+    return outcome("worker", slots, seconds, documents, elapsed, used, rss)
 
 
-def _observe(
-    engine: FakeOllama, cloud: Cloud, worker: Worker, slots: int, seconds: float, documents: int
-) -> Outcome:
-    pid = worker.process.pid
-    while not engine.busy:
-        time.sleep(0.005)
-    begun, cpu = time.monotonic(), _cpu(pid)
-    while len(engine.chats) < documents:
-        time.sleep(0.05)
-    while cloud.outstanding():
-        time.sleep(0.05)
-    elapsed = time.monotonic() - begun
-    used = _cpu(pid) - cpu
-    peak = _peak(pid)
-    worker.stop()
-    return _outcome("worker", slots, seconds, documents, elapsed, used, peak)
-
-
-def measure_baseline(endpoint: str, slots: int, seconds: float, documents: int) -> Outcome:
-    cloud = Cloud(endpoint)
-    fill(cloud, documents)
-    with FakeOllama(parallel=slots, seconds=seconds) as engine:
-        baseline = OneAtATime(cloud, engine, documents)
-        begun, cpu = time.monotonic(), _self_cpu()
-        baseline.start()
-        baseline.join()
+def measure_baseline(slots: int, seconds: float, documents: int, latency: float) -> Outcome:
+    sizes = ("--documents", str(documents), "--messages", str(documents), "--latency", str(latency))
+    with aws(*sizes) as cloud, FakeOllama(parallel=slots, seconds=seconds) as engine:
+        begun = time.monotonic()
+        one_at_a_time(cloud, engine, documents)
         elapsed = time.monotonic() - begun
-        used = _self_cpu() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return _outcome("one at a time", slots, seconds, documents, elapsed, used, peak)
+    return outcome("one at a time", slots, seconds, documents, elapsed)
 
 
-def _outcome(
-    who: str, slots: int, seconds: float, documents: int, elapsed: float, cpu: float, peak: float
+def measure_backlog(messages: int, seconds: float, latency: float, folder: Path) -> Outcome:
+    """Resident memory while a long queue waits: it is worked on for `seconds`."""
+    slots, answer = 16, 1.0
+    sizes = ("--documents", str(messages), "--messages", str(messages), "--latency", str(latency))
+    with aws(*sizes) as cloud, FakeOllama(parallel=slots, seconds=answer) as engine:
+        settings = cloud.environment(OLLAMA_HOST=engine.url, PASTURE_SLOTS=str(slots))
+        with Worker(settings, folder) as worker:
+            while not engine.busy:
+                time.sleep(0.05)
+            begun, used = time.monotonic(), cpu(worker.process.pid)
+            before = len(engine.chats)
+            time.sleep(seconds)
+            done = len(engine.chats) - before
+            elapsed, used = time.monotonic() - begun, cpu(worker.process.pid) - used
+            rss = peak_rss(worker.process.pid)
+            if cloud.outstanding() < messages / 2:
+                raise RuntimeError("the queue was not long any more")
+    return outcome(f"{messages} waiting", slots, answer, done, elapsed, used, rss)
+
+
+def outcome(
+    who: str,
+    slots: int,
+    seconds: float,
+    documents: int,
+    elapsed: float,
+    used: float | None = None,
+    rss: float | None = None,
 ) -> Outcome:
-    # The last wave of answers may be smaller than P: what could be had is whole waves.
-    possible = -(-documents // slots) * seconds
+    rate = documents / elapsed
     return Outcome(
         who,
         slots,
         seconds,
         documents,
         round(elapsed, 2),
-        round(documents / elapsed, 3),
-        round(possible / elapsed, 4),
-        round(1000 * cpu / documents, 2),
-        round(peak, 1),
+        round(rate, 3),
+        round(rate * seconds / slots, 4),
+        None if used is None else round(1000 * used / documents, 2),
+        None if rss is None else round(rss, 1),
     )
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / TICKS
-
-
-def _self_cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-def _peak(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
-
-
-def measure_backlog(endpoint: str, messages: int, folder: Path) -> Outcome:
-    """Resident memory while a long queue waits: 200 documents, and their events again and again."""
-    cloud = Cloud(endpoint)
-    events = [cloud.put(f"{n:05}.txt", f"Document {n}. " * 40, event=False) for n in range(200)]
-    for start in range(0, messages, 10):
-        bodies = [json.dumps(events[number % len(events)]) for number in range(start, start + 10)]
-        entries = [{"Id": str(n), "MessageBody": body} for n, body in enumerate(bodies)]
-        cloud.sqs.send_message_batch(QueueUrl=cloud.queue, Entries=entries)
-    with FakeOllama(parallel=4, seconds=0.2) as engine:
-        settings = cloud.settings(OLLAMA_HOST=engine.url, PASTURE_SLOTS="4")
-        with Worker(settings, folder) as worker:
-            while not engine.busy:
-                time.sleep(0.05)
-            begun, cpu = time.monotonic(), _cpu(worker.process.pid)
-            time.sleep(30)
-            elapsed = time.monotonic() - begun
-            used = _cpu(worker.process.pid) - cpu
-            ended = worker.text().count('"document processed"') + worker.text().count('"document repeated"')
-            peak = _peak(worker.process.pid)
-            worker.process.kill()
-    return _outcome(f"{messages} waiting", 4, 0.2, max(1, ended), elapsed, used, peak)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--slots", type=int, nargs="*", default=[1, 4, 16])
+    parser.add_argument("--seconds", type=float, default=1.0, help="of one answer")
+    parser.add_argument("--latency", type=float, default=0.02, help="seconds of one call of AWS")
     parser.add_argument("--documents", type=int, default=400)
     parser.add_argument("--baseline-documents", type=int, default=40)
-    parser.add_argument("--backlog", type=int, default=0)
+    parser.add_argument("--backlog", type=int, default=0, help="measure this instead, with so many messages")
+    parser.add_argument("--backlog-seconds", type=float, default=60.0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    process, endpoint = start_moto()
-    outcomes = []
-    try:
-        with tempfile.TemporaryDirectory(prefix="worker-throughput-") as name:
-            folder = Path(name)
-            for slots in options.slots if not options.backlog else []:
-                seconds = SECONDS.get(slots, max(0.5, slots / 4))
-                for outcome in (
-                    measure_worker(endpoint, slots, seconds, options.documents, folder),
-                    measure_baseline(endpoint, slots, seconds, options.baseline_documents),
-                ):
-                    outcomes.append(outcome)
-                    _print(outcome)
-            if options.backlog:
-                outcomes.append(measure_backlog(endpoint, options.backlog, folder))
-                _print(outcomes[-1])
-    finally:
-        process.terminate()
-        process.wait(10)
-    if options.json:
-        options.json.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=2) + "\n")
+    rows = []
+    print(f"load before: {load():.2f}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="worker-throughput-") as name:
+        folder = Path(name)
+        if options.backlog:
+            rows.append(measure_backlog(options.backlog, options.backlog_seconds, options.latency, folder))
+            report(rows[-1])
+        for slots in options.slots if not options.backlog else []:
+            rows.append(measure_worker(slots, options.seconds, options.documents, options.latency, folder))
+            report(rows[-1])
+            rows.append(measure_baseline(slots, options.seconds, options.baseline_documents, options.latency))
+            report(rows[-1])
+    save(options.json, [asdict(row) for row in rows])
     return 0
 
 
-def _print(outcome: Outcome) -> None:
+def report(row: Outcome) -> None:
+    own = "" if row.cpu_ms_per_document is None else f"{row.cpu_ms_per_document:6.2f} ms CPU each  "
+    own += "" if row.peak_rss_mib is None else f"{row.peak_rss_mib:6.1f} MiB"
     print(
-        f"{outcome.who:>16}  P={outcome.slots:<3} s={outcome.seconds_per_answer:<5} "
-        f"{outcome.documents:>5} documents in {outcome.elapsed:8.2f} s  {outcome.per_second:7.3f}/s  "
-        f"{outcome.share_of_possible:7.1%} of P/s  {outcome.cpu_ms_per_document:6.2f} ms CPU each  "
-        f"{outcome.peak_rss_mib:6.1f} MiB",
+        f"{row.who:>16}  P={row.slots:<3} s={row.seconds_per_answer:<5} {row.documents:>5} documents in "
+        f"{row.elapsed:8.2f} s  {row.per_second:7.3f}/s  {row.share_of_possible:7.1%} of P/s  {own}",
         flush=True,
     )
 

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -18,8 +20,9 @@ from ollama_worker.errors import MalformedEventError
 from ollama_worker.events import DocumentEvent, Ignored, parse, parse_url
 from ollama_worker.results import Stored
 
-# `PASTURE_FUZZ=34000` makes over 100,000 events of the three tests (ten minutes); fewer where someone waits.
-EXAMPLES = int(os.environ.get("PASTURE_FUZZ", "300"))
+# An example makes one event in each form, or one for each place of each form that can be damaged: a thousand
+# are over 100,000 events in ten seconds. `PASTURE_FUZZ=20000` makes more.
+EXAMPLES = int(os.environ.get("PASTURE_FUZZ", "1000"))
 fuzz = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 # A key is any Unicode text of up to 1,024 bytes of UTF-8.
@@ -88,35 +91,57 @@ def test_keys_survive_in_every_form(form: Any, key: str) -> None:
 
 
 @fuzz
-@given(key=keys, form=st.sampled_from(list(FORMS.values())))
-def test_every_key_survives_exactly(key: str, form: Any) -> None:
-    (event,) = parse(json.dumps(form(key)))
-    assert isinstance(event, DocumentEvent)
-    assert event.document.key == key
-    assert parse_url(event.document.url) == ("b", key)
+@given(key=keys)
+def test_every_key_survives_exactly_in_every_form(key: str) -> None:
+    for form in FORMS.values():
+        (event,) = parse(json.dumps(form(key)))
+        assert isinstance(event, DocumentEvent)
+        assert event.document.key == key
+        assert parse_url(event.document.url) == ("b", key)
+
+
+IN_SNS = {"notification in SNS": notification, "document event in SNS": document_event}
+DELETED = object()
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to each value inside a JSON value, the innermost first."""
+    entries = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
+    for name, inner in entries:
+        yield from places(inner, (*path, name))
+        yield (*path, name)
+
+
+def damaged(event: dict[str, Any], path: tuple[Any, ...], value: Any) -> dict[str, Any]:
+    """A copy of an event with another value, or none, in one place."""
+    result = copy.deepcopy(event)
+    holder: Any = result
+    for name in path[:-1]:
+        holder = holder[name]
+    if value is DELETED:
+        del holder[path[-1]]
+    else:
+        holder[path[-1]] = value
+    return result
+
+
+def damages(value: Any) -> Iterator[str]:
+    """Every form of event with a value, or none, in each place of it."""
+    for name, form in FORMS.items():
+        yield from (json.dumps(damaged(form("key.txt"), path, value)) for path in places(form("key.txt")))
+        # What SNS wraps is a text: it is damaged before it is wrapped, too.
+        if wrapped := IN_SNS.get(name):
+            event = wrapped("key.txt")
+            yield from (json.dumps(in_sns(damaged(event, path, value))) for path in places(event))
 
 
 @fuzz
-@given(value=json_values, form=st.sampled_from(list(FORMS.values())), data=st.data())
-def test_a_damaged_event_is_malformed_or_understood_and_nothing_else(
-    value: Any, form: Any, data: Any
-) -> None:
-    event = form("key.txt")
-    holder: Any = event
-    for _ in range(data.draw(st.integers(0, 5))):
-        inner = holder[data.draw(st.sampled_from(sorted(holder)))] if isinstance(holder, dict) else holder[0]
-        if not isinstance(inner, dict | list) or not inner:
-            break
-        holder = inner
-    if isinstance(holder, dict):
-        name = data.draw(st.sampled_from(sorted(holder)))
-        if data.draw(st.booleans()):
-            del holder[name]
-        else:
-            holder[name] = value
-    else:
-        holder[0] = value
-    _parsed_or_malformed(json.dumps(event))
+@given(value=json_values | st.just(DELETED))
+def test_an_event_damaged_in_any_place_is_malformed_or_understood_and_nothing_else(value: Any) -> None:
+    for body in damages(value):
+        _parsed_or_malformed(body)
 
 
 @fuzz
@@ -133,6 +158,10 @@ def _parsed_or_malformed(body: str) -> None:
     # Never a lost message: something came of it, or a reason why not.
     assert parsed
     assert all(isinstance(entry, DocumentEvent | Ignored) for entry in parsed)
+
+
+def test_the_three_tests_above_make_a_hundred_thousand_events() -> None:
+    assert EXAMPLES * (len(FORMS) + sum(1 for _ in damages(None)) + 1) > 100_000
 
 
 @pytest.mark.parametrize(
