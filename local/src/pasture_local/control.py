@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The control process of a cloud: ECS agent, alarm loop and function runner, in threads of one process."""
+"""The control process of a cloud: ECS agent, alarms, schedules and functions, in threads of one process."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from pasture_local.credentials import RoleCredentials
 from pasture_local.functions.runner import FunctionRunner
 from pasture_local.home import Home
 from pasture_local.http_server import ControlServer
+from pasture_local.schedules.loop import ScheduleLoop
 
 _log = logging.getLogger(__name__)
 #: Seconds between two rounds of the agent.
@@ -67,6 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     functions = FunctionRunner(cloud, credentials, home)
     agent = Agent(cloud, clock, home, endpoints, credentials, runner_for(home, os.environ))
     alarms = AlarmLoop(cloud, clock)
+    schedules = ScheduleLoop(cloud, clock)
     server = ControlServer(
         socket.socket(fileno=args.listen_fd),
         {
@@ -81,6 +83,9 @@ def main(argv: list[str] | None = None) -> int:
         threading.Thread(target=server.serve_forever, args=(0.2,), name="http", daemon=True),
         threading.Thread(
             target=_repeat, args=(alarms.tick, alarms.interval, stop), name="alarms", daemon=True
+        ),
+        threading.Thread(
+            target=_repeat, args=(schedules.tick, schedules.interval, stop), name="schedules", daemon=True
         ),
     ]
     for thread in threads:

@@ -6,6 +6,9 @@ from __future__ import annotations
 import io
 import json
 import queue
+import urllib.error
+import urllib.parse
+import urllib.request
 import zipfile
 from typing import Any
 
@@ -219,3 +222,17 @@ def test_an_event_for_a_function_is_posted_to_the_function_runner(pipe: Pipe, fu
     pipe.send(n=2)
     assert functions.received.get(timeout=5) == {"function_arn": arn, "event": {"service": "s"}}
     assert len(pipe.received()) == 2
+
+
+@pytest.mark.mends("events-schedules")
+def test_rule_with_a_schedule_fires_when_it_is_told_to(cloud: Any, name: str) -> None:
+    pipe = Pipe(cloud, name)
+    pipe.allow()
+    pipe.rule(None, ScheduleExpression="rate(4 hours)", target={"Input": '{"queues": []}'})
+    arn = urllib.parse.quote(pipe.events.describe_rule(Name=name)["Arn"], safe="")
+    order = urllib.request.Request(f"{cloud.url}/moto-api/pasture/rules?arn={arn}", method="POST")
+    urllib.request.urlopen(order, timeout=10).close()
+    [message] = pipe.sqs.receive_message(QueueUrl=pipe.url)["Messages"]
+    assert json.loads(message["Body"]) == {"queues": []}
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(f"{order.full_url}-gone", timeout=10)

@@ -75,6 +75,26 @@ def invoke_functions_at(url: str | None) -> None:
     _functions = FunctionInvoker(url) if url else None
 
 
+def scheduled(rule: Any) -> Event:
+    """The event that a rule with a schedule sends when it is due.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-rule-schedule.html
+    """
+    return with_time(
+        {
+            "version": "0",
+            "id": str(uuid.uuid4()),
+            "detail-type": "Scheduled Event",
+            "source": "aws.events",
+            "account": rule.account_id,
+            "time": datetime.now(UTC).timestamp(),
+            "region": rule.region_name,
+            "resources": [rule.arn],
+            "detail": {},
+        }
+    )
+
+
 def publish(
     account_id: str,
     region: str,

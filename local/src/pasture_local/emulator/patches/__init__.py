@@ -25,9 +25,9 @@ from pasture_local.emulator.patches import (
     servicequotas,
     sqs,
 )
-from pasture_local.emulator.patches._patch import Patch, Route
+from pasture_local.emulator.patches._patch import OwnPath, Patch, Route
 
-PATCHES: tuple[Patch | Route, ...] = (
+PATCHES: tuple[Patch | Route | OwnPath, ...] = (
     *core.PATCHES,
     *constraints.PATCHES,
     *application_autoscaling.PATCHES,

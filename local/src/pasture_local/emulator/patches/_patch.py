@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from moto.moto_api._internal import urls as moto_api_urls
+
 
 @dataclass(frozen=True)
 class Patch:
@@ -53,3 +55,16 @@ class Route:
     def apply(self) -> None:
         """Serve the path by the service's dispatcher."""
         self.urls.url_paths[self.path] = self.urls.response.dispatch
+
+
+@dataclass(frozen=True)
+class OwnPath:
+    """A path for the programs in ``local/``, beside those of moto's own API."""
+
+    name: str  # as in docs/fidelity.md
+    path: str
+    function: Callable[..., Any]  # its docstring says why it is there
+
+    def apply(self) -> None:
+        """Serve the path."""
+        moto_api_urls.url_paths[f"{{0}}{self.path}$"] = self.function

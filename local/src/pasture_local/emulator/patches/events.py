@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import json
+import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
+from moto.core.responses import TYPE_RESPONSE
 from moto.events import models
 from moto.utilities.arns import parse_arn
 
 from pasture_local.emulator import routing
-from pasture_local.emulator.patches._patch import Patch
+from pasture_local.emulator.patches._patch import OwnPath, Patch
 
 # Targets that moto delivers to itself: log groups, other buses, archives and API destinations.
 _MOTO_DELIVERS = {"logs", "events"}
@@ -43,4 +46,27 @@ def delivery(
             self.targets = targets
 
 
-PATCHES = (Patch("events-delivery", models.Rule, "send_to_targets", delivery),)
+PATH = "/moto-api/pasture/rules"
+
+
+def fire(_request: Any, url: str, _headers: Any) -> TYPE_RESPONSE:
+    """moto keeps schedules and has no clock; the control process says which rule is due.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-rule-schedule.html
+    """
+    wanted = urllib.parse.parse_qs(urllib.parse.urlsplit(url).query).get("arn", [""])[0]
+    arn = parse_arn(wanted)
+    rules = models.events_backends[arn.account][arn.region].event_buses["default"].rules.values()
+    rule = next((rule for rule in rules if rule.arn == wanted), None)
+    if rule is None:
+        return 404, {"Content-Type": "application/json"}, json.dumps({"error": f"There is no rule {wanted}."})
+    event = routing.scheduled(rule)
+    for target in rule.targets:
+        routing.deliver(rule, target, event)
+    return 200, {"Content-Type": "application/json"}, json.dumps({"targets": len(rule.targets)})
+
+
+PATCHES = (
+    Patch("events-delivery", models.Rule, "send_to_targets", delivery),
+    OwnPath("events-schedules", PATH, fire),
+)

@@ -9,10 +9,9 @@ from typing import Any
 
 from moto.awslambda.models import lambda_backends
 from moto.core.responses import TYPE_RESPONSE
-from moto.moto_api._internal import urls
 from moto.utilities.arns import parse_arn
 
-from pasture_local.emulator.patches._patch import Patch
+from pasture_local.emulator.patches._patch import OwnPath
 
 PATH = "/moto-api/pasture/functions"
 
@@ -31,11 +30,4 @@ def code(_request: Any, url: str, _headers: Any) -> TYPE_RESPONSE:
     return 200, {"Content-Type": "application/zip"}, function.code_bytes
 
 
-class _Route(Patch):
-    """A path of moto's own API, rather than a function."""
-
-    def apply(self) -> None:
-        urls.url_paths[f"{{0}}{PATH}$"] = self.function
-
-
-PATCHES = (_Route("lambda-code", urls, "url_paths", code),)
+PATCHES = (OwnPath("lambda-code", PATH, code),)

@@ -8,10 +8,9 @@ import time
 from typing import Any
 
 from moto.core.responses import TYPE_RESPONSE
-from moto.moto_api._internal import urls
 from moto.sqs.models import Queue, sqs_backends
 
-from pasture_local.emulator.patches._patch import Patch
+from pasture_local.emulator.patches._patch import OwnPath, Patch
 
 # A message that was received three times or more counts as a poison pill and is left out of the age:
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
@@ -56,14 +55,7 @@ def delete_message(original: Any, self: Any, receipt_handle: str) -> None:
     self.pasture_deleted = getattr(self, "pasture_deleted", 0) + 1
 
 
-class _Routes(Patch):
-    """A path of moto's own API, rather than a function."""
-
-    def apply(self) -> None:
-        urls.url_paths[f"{{0}}{PATH}$"] = self.function
-
-
 PATCHES = (
-    _Routes("sqs-metrics", urls, "url_paths", queues),
+    OwnPath("sqs-metrics", PATH, queues),
     Patch("sqs-deletions", Queue, "delete_message", delete_message),
 )
