@@ -6,15 +6,18 @@ A document ends with its text, with a picture, or with a permanent error of a kn
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import random
 import struct
+import threading
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from email.message import EmailMessage
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import docx
@@ -22,12 +25,15 @@ import openpyxl
 import pptx
 import pypdfium2  # type: ignore[import-untyped]
 import pytest
+from fake_ollama import FakeOllama
 from openpyxl.worksheet.worksheet import Worksheet
 from PIL import Image
+from worker_cloud import Cloud, Worker, wait_for
 
 from ollama_worker import mime
 from ollama_worker.content import Content
 from ollama_worker.errors import PermanentError
+from ollama_worker.events import parse_url
 from ollama_worker.extract import extract
 from ollama_worker.settings import MIB, Limits
 from ollama_worker.sniff import compatible, sniff
@@ -131,6 +137,12 @@ def zipped(entries: dict[str, bytes | str]) -> bytes:
         for name, data in entries.items():
             archive.writestr(name, data)
     return out.getvalue()
+
+
+def with_part(archive: bytes, name: str, data: str) -> bytes:
+    """An office document with another part in the place of one of its own."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as old:
+        return zipped({entry: data if entry == name else old.read(entry) for entry in old.namelist()})
 
 
 CONTAINER = (
@@ -280,6 +292,7 @@ def t(name: str, data: bytes | str | Callable[[], bytes], text: str = "", **more
 
 CASES = [
     # Text and its character sets.
+    t("nothing.txt", b"", error="empty-document", id="0 bytes"),
     t("plain.txt", "Hello.", "Hello."),
     t("upper.TXT", "HELLO.", "HELLO."),
     t("bom.txt", b"\xef\xbb\xbfwith a mark", "with a mark"),
@@ -363,6 +376,13 @@ CASES = [
     t("bomb.docx", lambda: zipped({"word/document.xml": b"\0" * 100_000_000}), error="document-too-large"),
     t("lying.docx", lying_zip, error="unreadable-document"),
     t("entries.docx", many_entries, error="document-too-large"),
+    t("entities.docx", lambda: with_part(word("x"), "word/document.xml", entities()), error="*"),
+    t("external.docx", lambda: with_part(word("x"), "word/document.xml", external()), error="*"),
+    t(
+        "entities.xlsx",
+        lambda: with_part(workbook([["x"]]), "xl/worksheets/sheet1.xml", entities()),
+        error="*",
+    ),
     t("deck.pptx", lambda: slides("Opening", "Closing"), "remember this"),
     t("empty.pptx", lambda: saved(pptx.Presentation()), error="empty-document"),
     t("sums.xlsx", lambda: workbook([["name", "sum"], ["a", 1.5], [None, None], ["ü", True]], 3), "name,sum"),
@@ -392,6 +412,7 @@ CASES = [
     t("book.epub", lambda: epub(["<h1>One</h1><p>first</p>", "<p>second</p>"]), "# One\n\nfirst\fsecond"),
     t("drm.epub", lambda: epub(["x"], {"META-INF/rights.xml": "<r/>"}), error="encrypted-document"),
     t("no-spine.epub", lambda: epub([]), error="empty-document"),
+    t("entities.epub", lambda: epub(["x"], {"OEBPS/book.opf": entities()}), error="unreadable-document"),
     t("escape.epub", lambda: epub(["safe"], {"../../../../tmp/evil": "x"}), "safe"),
     t("letter.rtf", _RTF, "Café and €"),
     t("not.rtf", "no rtf at all", error="unreadable-document"),
@@ -459,6 +480,39 @@ def test_the_corpus_is_as_large_as_promised() -> None:
     assert len(CASES) >= 60
 
 
+@pytest.mark.slow
+def test_the_worker_outlives_the_corpus(cloud: Cloud, ollama: FakeOllama, tmp_path: Path) -> None:
+    """All of it through one worker with a model that sees: each document has a result, or failed for its reason."""
+    kinds = sorted({str(mime.type_of_key(case.name)) for case in CASES})
+    cloud.define(inputs=kinds, capabilities=["completion", "vision"])
+    keys = {f"{number:03}/{case.name}": case for number, case in enumerate(CASES)}
+    for key, case in keys.items():
+        cloud.put(key, case.make())
+    limits = {f"PASTURE_{name.upper()}": str(value) for name, value in asdict(LIMITS).items()}
+    settings = cloud.settings(OLLAMA_HOST=ollama.url, PASTURE_SLOTS="2", **limits)
+    with Worker(settings, tmp_path) as worker:
+        wait_for(lambda: cloud.outstanding() == 0, 240, worker=worker)
+        cloud.put("last.txt", "It lives.")
+        wait_for(lambda: "summarize/last.txt.txt" in cloud.result_keys(), worker=worker)
+        status = Path(f"/proc/{worker.process.pid}/status").read_text()
+        assert worker.stop() == 0
+    results = set(cloud.result_keys())
+    events = [
+        event["detail"]["data"] for event in cloud.announced() if event["detail-type"] == "document-failed"
+    ]
+    failed = {parse_url(data["document"]["url"])[1]: data["error"]["type"] for data in events}
+    for key, case in keys.items():
+        if f"summarize/{key}.txt" in results:
+            # A PDF without text is no failure for a model that sees.
+            assert case.error in ("", "*", "no-text"), key
+            assert key not in failed
+        else:
+            assert failed[key] == case.error or case.error == "*", key
+    # Among them were 200 MB of text and a million objects: neither was in the worker's memory.
+    (peak,) = [int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM:")]
+    assert peak < 200
+
+
 def test_a_reader_that_takes_too_long_or_too_much_memory_is_ended(tmp_path: Path) -> None:
     data = pdf(["x"], objects=1_000_000)
     loaded = LoadedDocument("e", len(data), "", {}, data=data)
@@ -473,6 +527,42 @@ def test_a_reader_that_takes_too_long_or_too_much_memory_is_ended(tmp_path: Path
     with pytest.raises(PermanentError) as caught:
         extract(loaded, "image/png", poor, work_dir=tmp_path, vision=True)
     assert caught.value.slug in ("extraction-memory", "extraction-crashed")
+
+
+def test_nothing_is_fetched_that_a_document_refers_to(tmp_path: Path) -> None:
+    visits: list[str] = []
+
+    class Visited(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            visits.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Visited) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        html = (
+            f'<base href="{url}/"><link rel="stylesheet" href="a.css"><script src="b.js"></script>'
+            f'<img src="c.png"><iframe src="d.html"></iframe><object data="e"></object><p>Text</p>'
+        )
+        dtd = f'<!DOCTYPE x SYSTEM "{url}/f.dtd" [<!ENTITY e SYSTEM "{url}/g">]>'
+        link = f'<Relationships><Relationship Id="r" Type="t" Target="{url}/h" TargetMode="External"/></Relationships>'
+        documents = {
+            "page.html": html.encode(),
+            "page.xhtml": f"{dtd}<html><body><p>Text &e;</p></body></html>".encode(),
+            "mail.eml": mail("", html=html),
+            "book.epub": epub([html]),
+            "note.odt": with_part(odt("<text:p>x</text:p>"), "content.xml", f"{dtd}<x>&e;</x>"),
+            "report.docx": with_part(word("x"), "word/_rels/settings.xml.rels", link),
+        }
+        for name, data in documents.items():
+            loaded = LoadedDocument("e", len(data), "", {}, data=data)
+            with contextlib.suppress(PermanentError):
+                extract(loaded, str(mime.type_of_key(name)), LIMITS, work_dir=tmp_path, vision=False)
+        server.shutdown()
+    assert visits == []
 
 
 def test_the_picture_of_a_rotated_photograph_stands_upright(tmp_path: Path) -> None:
