@@ -200,6 +200,9 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 256
     daemon_threads = True
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A worker that is killed leaves its connections behind: not worth a traceback."""
+
 
 def document(number: int) -> str:
     """A small document: a paragraph that no other document has."""

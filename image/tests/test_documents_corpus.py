@@ -26,6 +26,7 @@ import pptx
 import pypdfium2  # type: ignore[import-untyped]
 import pytest
 from fake_ollama import FakeOllama
+from lxml import etree
 from openpyxl.worksheet.worksheet import Worksheet
 from PIL import Image
 from worker_cloud import Cloud, Worker, wait_for
@@ -102,6 +103,41 @@ def word(*paragraphs: str) -> bytes:
     for row in range(2):
         for column in range(2):
             table.cell(row, column).text = f"cell {row}{column}"
+    return saved(document)
+
+
+def word_with_everything() -> bytes:
+    """Text where the library's own view of a document has none."""
+    document = docx.Document()
+    section = document.sections[0]
+    section.header.paragraphs[0].text = "in the header"
+    section.footer.paragraphs[0].text = "in the footer"
+    document.add_paragraph("plain")
+    w = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+
+    def run(text: str) -> str:
+        return f"<w:r><w:t>{text}</w:t></w:r>"
+
+    def paragraph(inner: str) -> str:
+        return f"<w:p {w}>{inner}</w:p>"
+
+    box = f"<w:txbxContent>{paragraph(run('in a box'))}</w:txbxContent>"
+    mc = 'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"'
+    inner = f"<w:tbl><w:tr><w:tc>{paragraph(run('inner'))}</w:tc></w:tr></w:tbl>"
+    beside = f"<w:tc>{paragraph(run('beside'))}</w:tc>"
+    blocks = [
+        f"<w:sdt {w}><w:sdtContent>{paragraph(run('in a control'))}</w:sdtContent></w:sdt>",
+        paragraph(
+            f"<w:ins>{run('inserted')}</w:ins><w:del><w:r><w:delText>deleted</w:delText></w:r></w:del>"
+        ),
+        paragraph(
+            f"<w:r><mc:AlternateContent {mc}><mc:Choice>{box}</mc:Choice><mc:Fallback>{box}</mc:Fallback>"
+            "</mc:AlternateContent></w:r>"
+        ),
+        f"<w:tbl {w}><w:tr><w:tc>{paragraph(run('outer'))}{inner}</w:tc>{beside}</w:tr></w:tbl>",
+    ]
+    for block in blocks:
+        document.element.body.insert(-1, etree.fromstring(block))
     return saved(document)
 
 
@@ -370,6 +406,11 @@ CASES = [
     # Office.
     t("report.docx", lambda: word("First.", "Zweitens: äöü"), "# Heading"),
     t("table.docx", lambda: word("x"), "cell 00 | cell 01"),
+    t(
+        "everything.docx",
+        word_with_everything,
+        "plain\n\nin a control\n\ninserted\n\nin a box\n\nouter inner | beside\n\nin the header\n\nin the footer",
+    ),
     t("truncated.docx", lambda: word("x")[:2000], error="unreadable-document"),
     t("empty.docx", lambda: saved(docx.Document()), error="empty-document"),
     t("no-parts.docx", lambda: zipped({"word/readme.txt": "x"}), error="unreadable-document"),
