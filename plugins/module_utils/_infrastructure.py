@@ -26,7 +26,7 @@ from ansible_collections.pasture.ollama.plugins.module_utils._memory import (
     usable_gpu_bytes,
 )
 
-_KEYS = ("gpus", "instance_type", "market", "max_memory")
+_KEYS = ("gpus", "instance_type", "market", "max_memory", "warm_instances")
 _MARKETS = ("on-demand", "spot")
 
 # The worker and the engine's own host memory; below this a container does not start reliably.
@@ -47,6 +47,7 @@ class Infrastructure:
 
     :ivar gpus: GPUs of one container; 0 runs it on the CPU.
     :ivar max_memory: RAM of one container in MiB.
+    :ivar warm_instances: how many instances are kept booted and stopped, for a shorter start.
     :ivar num_ctx: tokens of context for one document.
     :ivar slots: documents in inference at a time in one container.
     """
@@ -56,6 +57,7 @@ class Infrastructure:
     max_memory: int
     architecture: str
     market: str
+    warm_instances: int
     tasks_per_instance: int
     vcpus: int
     memory_mib: int
@@ -100,6 +102,7 @@ def place(
     instance = types[name]
     market = str(infrastructure.get("market") or "on-demand")
     gpus = _whole(infrastructure.get("gpus"), min(1, instance.gpu_count))
+    warm = _whole(infrastructure.get("warm_instances"), 0)
     memory = _whole(infrastructure.get("max_memory"), instance.usable_memory_mib // _shares(instance, gpus))
 
     problems = _check_gpus(instance, gpus, proposal)
@@ -109,6 +112,11 @@ def place(
         problems.append(
             f"{name} cannot be had as {market}; it is sold as {', '.join(instance.markets) or 'neither'}"
         )
+    if warm < 0:
+        problems.append(f"warm_instances is {warm}; it takes 0 (none) or more")
+    elif warm and market == "spot":
+        # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutWarmPool.html
+        problems.append("warm_instances cannot be Spot instances; take market: on-demand, or 0 of them")
     if memory > instance.usable_memory_mib:
         problems.append(
             f"max_memory is {memory} MiB, but of the {instance.memory_mib} MiB of {name} about "
@@ -132,6 +140,7 @@ def place(
         max_memory=memory,
         architecture=instance.architecture,
         market=market,
+        warm_instances=warm,
         tasks_per_instance=instance.tasks(gpus, memory),
         vcpus=instance.vcpus,
         memory_mib=instance.memory_mib,

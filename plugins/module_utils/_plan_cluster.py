@@ -197,6 +197,10 @@ def user_data(cluster: str, processor: Mapping[str, Any]) -> str:
         "ECS_CONTAINER_STOP_TIMEOUT": f"{processor['stop_timeout']}s",
         "ECS_ENABLE_GPU_SUPPORT": "true" if processor["infrastructure"]["accelerator"] == "gpu" else "false",
     }
+    if processor["infrastructure"].get("warm_instances"):
+        # Else an instance that is only being prepared would join the cluster and be given a task.
+        # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using-warm-pool.html
+        settings["ECS_WARM_POOLS_CHECK"] = "true"
     lines = "\n".join(f"{name}={value}" for name, value in settings.items())
     return f"#!/bin/bash\ncat <<'END' >> /etc/ecs/ecs.config\n{lines}\nEND\n"
 
@@ -230,6 +234,9 @@ def _group(stack: Stack, processor: Mapping[str, Any], options: Mapping[str, Any
         "subnet_ids": list(options["subnet_ids"]),
         "protect_new_instances": True,
         "spot": processor["infrastructure"].get("market") == "spot",
+        "warm_instances": min(
+            int(processor["infrastructure"].get("warm_instances") or 0), int(processor["max_instances"])
+        ),
         "tags": stack.tags_for(ROLE, name, processor["name"]),
     }
 

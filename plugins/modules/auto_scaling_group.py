@@ -14,6 +14,7 @@ description:
   - It exists because M(amazon.aws.autoscaling_group) cannot protect new instances from scale-in, which a capacity
     provider with managed termination protection needs, and reports a change on every run in check mode.
   - A group is made with no instances; its desired capacity is never sent after that.
+  - It also cannot make a warm pool, which no module can.
 options:
   auto_scaling_groups:
     description: The groups.
@@ -44,6 +45,15 @@ options:
           those at risk.
         type: bool
         default: false
+      warm_instances:
+        description:
+          - How many instances are kept booted and stopped, those in service counted, so that the next ones start
+            faster. Their disks are paid for.
+          - They are not returned to the pool when the group shrinks, but made anew, which is all that Amazon ECS
+            supports.
+          - Not together with O(auto_scaling_groups[].spot).
+        type: int
+        default: 0
       tags:
         description: Its tags. Its instances get them too.
         type: dict
@@ -132,9 +142,16 @@ def group_state(found: dict[str, Any]) -> State:
         "subnet_ids": sorted(filter(None, (found.get("VPCZoneIdentifier") or "").split(","))),
         "protect_new_instances": bool(found.get("NewInstancesProtectedFromScaleIn")),
         "spot": bool(mixed),
+        "warm_instances": warm_size(found),
         "metrics": bool(found.get("EnabledMetrics")),
         "tags": {key: value for key, value in tag_dict(found.get("Tags")).items() if key != _ECS_TAG},
     }
+
+
+def warm_size(found: dict[str, Any]) -> int:
+    """How many instances a described group keeps warm; 0 for a pool that is on its way out."""
+    pool = found.get("WarmPoolConfiguration") or {}
+    return 0 if pool.get("Status") == "PendingDelete" else int(pool.get("MaxGroupPreparedCapacity") or 0)
 
 
 def group_request(wanted: State) -> dict[str, Any]:
@@ -200,6 +217,27 @@ class Group(Item):
             **group_request(wanted),
         )
         self._enable_metrics()
+        if wanted.get("warm_instances"):
+            self._put_warm_pool(wanted["warm_instances"])
+
+    def _put_warm_pool(self, size: int) -> None:
+        # The smallest size stays 0: while as many work, none is prepared beside them.
+        self.api.call(
+            "put_warm_pool",
+            AutoScalingGroupName=self.name,
+            MaxGroupPreparedCapacity=size,
+            MinSize=0,
+            PoolState="Stopped",
+        )
+
+    def _delete_warm_pool(self) -> None:
+        self.api.call("delete_warm_pool", AutoScalingGroupName=self.name, ForceDelete=True)
+        wait_until(
+            "rid of its warm pool",
+            lambda: (self._describe() or {}).get("WarmPoolConfiguration"),
+            lambda pool: not pool,
+            self.timeout,
+        )
 
     def _enable_metrics(self) -> None:
         self.api.call(
@@ -227,13 +265,18 @@ class Group(Item):
     def update(self, current: State, wanted: State, changed_keys: set[str]) -> None:
         if "metrics" in changed_keys:
             self._enable_metrics()
-        if changed_keys - {"tags", "metrics"}:
+        # A group with Spot instances cannot have a pool, so it goes before that changes, or comes after it.
+        if "warm_instances" in changed_keys and not wanted["warm_instances"]:
+            self._delete_warm_pool()
+        if changed_keys - {"tags", "metrics", "warm_instances"}:
             self._while_profile_spreads(
                 "update_auto_scaling_group",
                 AutoScalingGroupName=self.name,
                 MinSize=0,
                 **group_request({**current, **wanted}),
             )
+        if "warm_instances" in changed_keys and wanted["warm_instances"]:
+            self._put_warm_pool(wanted["warm_instances"])
         if "tags" in changed_keys:
             change = tag_change(current["tags"], wanted["tags"])
             if change.removed:
@@ -252,6 +295,8 @@ class Group(Item):
         ]
 
     def delete(self, current: State) -> None:
+        if current["warm_instances"]:
+            self._delete_warm_pool()
         # The instances go with it. A scaling activity under way makes AWS ask for patience.
         wait_until(
             "free of scaling activities, so that it can be deleted",
@@ -284,6 +329,7 @@ def main() -> None:
                     "subnet_ids": {"type": "list", "elements": "str"},
                     "protect_new_instances": {"type": "bool", "default": True},
                     "spot": {"type": "bool", "default": False},
+                    "warm_instances": {"type": "int", "default": 0},
                     "tags": {"type": "dict"},
                 },
             },

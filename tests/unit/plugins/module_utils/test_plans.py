@@ -384,6 +384,17 @@ def test_spot_is_asked_for_by_the_market() -> None:
     assert spot("on-demand") is False
 
 
+def test_warm_instances_join_the_cluster_only_when_they_are_needed() -> None:
+    def plan(warm: int) -> Any:
+        return cluster_plan([processor(infrastructure={"warm_instances": warm})], FACT, OPTIONS)
+
+    for warm, made in ((0, 0), (2, 2), (50, PROCESSOR["max_instances"])):
+        assert plan(warm)["auto_scaling_groups"][0]["warm_instances"] == made
+    check = "ECS_WARM_POOLS_CHECK=true"
+    assert check in plan(1)["launch_templates"][0]["user_data"]
+    assert check not in plan(0)["launch_templates"][0]["user_data"]
+
+
 # --- scaling ----------------------------------------------------------------------------------------
 
 

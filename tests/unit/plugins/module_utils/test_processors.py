@@ -128,6 +128,7 @@ def test_the_least_that_can_be_written_is_completed() -> None:
         "architecture": "x86_64",
         "accelerator": "gpu",
         "market": "on-demand",
+        "warm_instances": 0,
         "tasks_per_instance": 1,
         "vcpus": 4,
         "memory_mib": 16384,
@@ -237,6 +238,11 @@ def test_fan_out_chains_and_diamonds() -> None:
         ({"infrastructure": on("g4ad.xlarge")}, "the GPUs of g4ad.xlarge are made by AMD"),
         ({"infrastructure": on("g5g.xlarge")}, "has ARM processors beside its GPU"),
         ({"infrastructure": on("p4d.24xlarge", market="spot")}, "p4d.24xlarge cannot be had as spot"),
+        ({"infrastructure": on("g5.xlarge", warm_instances=-1)}, "warm_instances is -1; it takes 0"),
+        (
+            {"infrastructure": on("g5.xlarge", market="spot", warm_instances=1)},
+            "warm_instances cannot be Spot instances",
+        ),
         ({"infrastructure": on("g5.xlarge", market="free")}, "market is 'free'; it can be on-demand or spot"),
         # a model that cannot fit the GPU's memory
         (

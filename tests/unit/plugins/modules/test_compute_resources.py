@@ -295,9 +295,16 @@ CASES = {
             "max_size": 5,
             "protect_new_instances": True,
             "spot": False,
+            "warm_instances": 2,
             "tags": TAGS,
         },
-        [{"max_size": 7}, {"launch_template": "two"}, {"tags": {"other": "tag"}}],
+        [
+            {"max_size": 7},
+            {"warm_instances": 1},
+            {"warm_instances": 0},
+            {"launch_template": "two"},
+            {"tags": {"other": "tag"}},
+        ],
         with_template,
     ),
     "capacity provider": Case(
