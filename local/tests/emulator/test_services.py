@@ -406,6 +406,20 @@ def test_instances_start_from_a_second_version_of_a_template(cloud: Any, name: s
     assert len(group["Instances"]) == 1
 
 
+@pytest.mark.mends("ec2-image-tags")
+def test_an_instance_becomes_an_image_whose_snapshot_is_tagged_too(cloud: Any, name: str) -> None:
+    ec2 = cloud.client("ec2")
+    (instance,) = ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)["Instances"]
+    tags = [{"Key": "Name", "Value": name}]
+    kinds = [{"ResourceType": kind, "Tags": tags} for kind in ("image", "snapshot")]
+    made = ec2.create_image(InstanceId=instance["InstanceId"], Name=name, TagSpecifications=kinds)
+    filters = [{"Name": "tag:Name", "Values": [name]}]
+    (image,) = ec2.describe_images(Owners=["self"], Filters=filters)["Images"]
+    (snapshot,) = ec2.describe_snapshots(Filters=filters)["Snapshots"]
+    assert image["ImageId"] == made["ImageId"]
+    assert image["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"] == snapshot["SnapshotId"]
+
+
 @pytest.mark.mends("ec2-nat-filters")
 def test_nat_gateways_are_found_by_their_tags(cloud: Any, name: str) -> None:
     ec2 = cloud.client("ec2")

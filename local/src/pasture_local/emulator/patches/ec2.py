@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from moto.ec2.models import elastic_network_interfaces, launch_templates, nat_gateways, vpcs
+from moto.ec2.models import amis, elastic_network_interfaces, launch_templates, nat_gateways, vpcs
 from moto.ec2.utils import parse_user_data
 
 from pasture_local.emulator.patches._patch import Patch
@@ -75,7 +75,28 @@ def endpoint_services(
     return original(account_id, region)
 
 
+def image_of_instance(
+    original: Callable[..., Any],
+    self: Any,
+    instance_id: str,
+    name: str,
+    description: str,
+    tag_specifications: list[dict[str, Any]],
+) -> Any:
+    """moto answers HTTP 501 when the snapshots of an image are to be tagged too.
+
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html
+    """
+    others = [spec for spec in tag_specifications if spec["ResourceType"] != "snapshot"]
+    image = original(self, instance_id, name, description, others)
+    for spec in tag_specifications:
+        if spec["ResourceType"] == "snapshot":
+            image.ebs_snapshot.add_tags({tag["Key"]: tag["Value"] for tag in spec["Tags"]})
+    return image
+
+
 PATCHES = (
+    Patch("ec2-image-tags", amis.AmiBackend, "create_image", image_of_instance),
     Patch("ec2-endpoint-services", vpcs.VPCBackend, "_collect_default_endpoint_services", endpoint_services),
     Patch("ec2-interface-name", elastic_network_interfaces.NetworkInterface, "__init__", interface_name),
     Patch("ec2-template-versions", launch_templates.LaunchTemplate, "create_version", template_versions),
