@@ -107,9 +107,17 @@ def test_what_is_logged_is_json_and_its_metrics_are_cloudwatchs(
             seen |= {metric["Name"]: line[metric["Name"]] for metric in directive["Metrics"]}
     assert all(isinstance(value, int | float) for value in seen.values())
     assert seen["DocumentsSucceeded"] == seen["DocumentsFailed"] == 1
-    assert {"TokensIn", "TokensOut", "QueueWait", "EngineWait", "InferTime", "ReadyTime"} <= set(seen)
+    assert {"TokensIn", "TokensOut", "QueueWait", "EngineWait", "InferTime"} <= set(seen)
+    # The phases of a cold start, each counted from the start of the process, and in their order.
+    phases = ["ContainerStartTime", "ReadyTime", "FirstDocumentTime"]
+    assert [seen[name] for name in phases] == sorted(seen[name] for name in phases)
+    assert {"EngineUpTime", "ModelFoundTime", "ModelLoadTime"} <= set(seen)
     ended = [line for line in lines if line["message"] in ("document processed", "document failed")]
     assert all(line["chain_id"] for line in ended)
+    (failed,) = [line for line in lines if line["message"] == "document failed"]
+    assert failed["error"] == "The document is empty: it has 0 bytes."
+    # A traceback is for surprises.
+    assert not any("traceback" in line for line in lines)
 
 
 def test_a_permanent_failure_is_announced_and_buried_with_its_reason(

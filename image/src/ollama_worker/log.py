@@ -37,11 +37,13 @@ METRICS: Mapping[str, str] = {
     "InferTime": "Seconds",
     "StoreTime": "Seconds",
     "DocumentTime": "Seconds",
+    "ContainerStartTime": "Seconds",
     "EngineStarts": "Count",
     "EngineUpTime": "Seconds",
     "ModelFoundTime": "Seconds",
     "ModelLoadTime": "Seconds",
     "ReadyTime": "Seconds",
+    "FirstDocumentTime": "Seconds",
 }
 
 
@@ -74,14 +76,14 @@ def configure(level: str) -> None:
     _LOGGER.setLevel(level)
 
 
-def log(level: int, message: str, *, error: BaseException | None = None, **fields: Any) -> None:
+def log(level: int, message: str, *, exception: BaseException | None = None, **fields: Any) -> None:
     """Write one line.
 
-    :param error: its traceback is added; for surprises only, an expected error is a field.
+    :param exception: its traceback is added; for surprises only, what is expected is told by a field `error`.
     :param fields: further keys of the line; None is left out.
     """
     kept = {name: value for name, value in fields.items() if value is not None}
-    _LOGGER.log(level, message, exc_info=error, extra={"fields": kept})
+    _LOGGER.log(level, message, exc_info=exception, extra={"fields": kept})
 
 
 def quiet() -> None:

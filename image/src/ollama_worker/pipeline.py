@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ollama_worker import log
+from ollama_worker.age import process_age
 from ollama_worker.depth import Depth
 from ollama_worker.documents import DocumentWork, Job, SkippedError
 from ollama_worker.engine.manager import EngineManager
@@ -113,6 +114,7 @@ class Pipeline:
         self._max_receives: int | None = None
         self._slots = settings.slots
         self._depth = Depth(self._slots)
+        self._first = threading.Lock()
 
     def run(self) -> None:
         """Work until `stopping` is set and everything in hand is finished or handed back.
@@ -308,7 +310,7 @@ class Pipeline:
             self._close(delivery, retry, job)
         except Exception as error:
             job.close()
-            log.log(40, "unexpected error", error=error, **_names(delivery, job))
+            log.log(40, "unexpected error", exception=error, **_names(delivery, job))
             self._close(delivery, RetryableError(f"Unexpected error: {error!r}", slug="unexpected"), job)
 
     def _guarded(self, delivery: Delivery, function: Callable[..., None], *arguments: object) -> None:
@@ -321,7 +323,7 @@ class Pipeline:
             )
             self._settle(delivery, retry)
         except Exception as error:
-            log.log(40, "unexpected error", error=error, message_id=delivery.message.id)
+            log.log(40, "unexpected error", exception=error, message_id=delivery.message.id)
             self._settle(delivery, RetryableError(f"Unexpected error: {error!r}", slug="unexpected"))
 
     def _reject(self, delivery: Delivery, event: DocumentEvent | None, error: WorkerError) -> None:
@@ -416,6 +418,9 @@ class Pipeline:
             "StoreTime": job.seconds.get("store", 0.0),
             "DocumentTime": now - delivery.received,
         }
+        # Nobody gives it back: only the first one gets it.
+        if self._first.acquire(blocking=False):
+            values["FirstDocumentTime"] = process_age()
         if sent:
             values["QueueWait"] = max(0.0, time.time() - (now - delivery.received) - sent)
         self._metrics.emit("document processed", values, **names, result=result)
@@ -440,7 +445,7 @@ class Pipeline:
             except WorkerError as error:
                 log.warning("heartbeat failed", error=str(error))
             except Exception as error:
-                log.log(40, "heartbeat failed", error=error)
+                log.log(40, "heartbeat failed", exception=error)
 
     def _extend(self, deliveries: list[Delivery]) -> None:
         by_receipt = {delivery.message.receipt: delivery for delivery in deliveries}

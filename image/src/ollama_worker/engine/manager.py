@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ollama_worker import log
+from ollama_worker.age import process_age
 from ollama_worker.engine.client import OllamaClient, Profile
 from ollama_worker.engine.process import EngineProcess
 from ollama_worker.engine.pull import Progress, ensure_in_store
@@ -73,6 +74,24 @@ class EngineFacts:
     num_ctx: int
 
 
+def launch(settings: Settings) -> EngineProcess | None:
+    """Start the engine's process without waiting for it; None where another server is used.
+
+    :raises EngineError: when there is no engine.
+    """
+    if settings.engine_host is not None:
+        return None
+    return EngineProcess(
+        settings.store,
+        {
+            "LLAMA_ARG_CACHE_RAM": _CACHE_RAM_MIB,
+            **settings.engine_environment,
+            "OLLAMA_KEEP_ALIVE": "-1",
+            "OLLAMA_NUM_PARALLEL": str(settings.slots),
+        },
+    )
+
+
 class EngineManager:
     """The engine of one worker."""
 
@@ -82,7 +101,13 @@ class EngineManager:
         model: ModelDefinition,
         metrics: log.Metrics,
         stopping: Callable[[], bool],
+        launched: EngineProcess | None = None,
     ) -> None:
+        """Make it; `start` comes next.
+
+        :param launched: what `launch` has started already; it is the manager's from now on.
+        """
+        self._launched = launched
         self._settings = settings
         self._model = model
         self._metrics = metrics
@@ -167,6 +192,8 @@ class EngineManager:
         if self._thread.is_alive():
             self._thread.join(30.0)
         self._stop_engine()
+        if self._launched is not None:
+            self._launched.stop()
 
     def _run(self) -> None:
         try:
@@ -185,7 +212,7 @@ class EngineManager:
             self.failure = error
         except Exception as error:
             self.failure = EngineError(f"The engine could not be managed: {error!r}")
-            log.log(40, "engine manager failed", error=error)
+            log.log(40, "engine manager failed", exception=error)
 
     def _healthy(self) -> bool:
         if self._client is None or self._facts is None:
@@ -203,7 +230,7 @@ class EngineManager:
 
     def _bring_up(self) -> None:
         """Start the engine and load the model, as often as is sensible."""
-        begun = time.monotonic()
+        begun = time.monotonic() - (process_age() if self._facts is None else 0.0)
         while True:
             now = time.monotonic()
             self._restarts = [moment for moment in self._restarts if now - moment < _RESTART_WINDOW]
@@ -228,20 +255,11 @@ class EngineManager:
     def _start_engine(self) -> None:
         begun = time.monotonic()
         settings = self._settings
-        if settings.engine_host is None:
-            self._process = EngineProcess(
-                settings.store,
-                {
-                    "LLAMA_ARG_CACHE_RAM": _CACHE_RAM_MIB,
-                    **settings.engine_environment,
-                    "OLLAMA_KEEP_ALIVE": "-1",
-                    "OLLAMA_NUM_PARALLEL": str(settings.slots),
-                },
-            )
+        self._process, self._launched = self._launched or launch(settings), None
+        if self._process is not None:
+            begun = self._process.begun
             self._process.wait_until_ready(120.0, self._stopping)
-            url = self._process.url
-        else:
-            url = settings.engine_host
+        url = self._process.url if self._process is not None else str(settings.engine_host)
         self._client = OllamaClient(
             url, silence_seconds=settings.limits.engine_silence_seconds, connections=settings.slots + 2
         )
