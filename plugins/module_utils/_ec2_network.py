@@ -23,7 +23,11 @@ _FREE_TIMEOUT = 600.0
 
 
 class Vpc(Ec2Resource):
-    """The VPC itself, with the DNS that EFS and interface endpoints need."""
+    """The VPC itself, with the DNS that EFS and interface endpoints need, and an empty default group.
+
+    What is put into a VPC without a security group gets the default one, which lets its members talk to each
+    other and to the whole Internet (control EC2.2 of AWS Foundational Security Best Practices).
+    """
 
     kind = "VPC"
     resource_type = "vpc"
@@ -44,10 +48,13 @@ class Vpc(Ec2Resource):
                 self.api.call("describe_vpc_attribute", VpcId=described["VpcId"], Attribute=attribute) or {}
             )
             flags[key] = bool(answer[attribute[0].upper() + attribute[1:]]["Value"])
-        return {"cidr": described["CidrBlock"], **flags}
+        group = self._default_group(described["VpcId"])
+        rules = len(group.get("IpPermissions", [])) + len(group.get("IpPermissionsEgress", []))
+        return {"cidr": described["CidrBlock"], "default_group_rules": rules, **flags}
 
     def wanted(self, current: State | None) -> State:
-        return {"cidr": self.cidr, "dns_hostnames": True, "dns_support": True, **super().wanted(current)}
+        ours = {"cidr": self.cidr, "dns_hostnames": True, "dns_support": True, "default_group_rules": 0}
+        return {**ours, **super().wanted(current)}
 
     def create(self, wanted: State) -> None:
         answer = (
@@ -56,6 +63,7 @@ class Vpc(Ec2Resource):
         vpc_id = answer["Vpc"]["VpcId"]
         wait_until("visible", self.find, lambda found: found is not None, timeout=60)
         self._enable_dns(vpc_id, {"dns_hostnames"})  # AWS turns on DNS support by itself, but not host names
+        self._empty_default_group(vpc_id)
 
     def update(self, current: State, wanted: State, changed_keys: set[str]) -> None:
         if "cidr" in changed_keys:
@@ -64,7 +72,21 @@ class Vpc(Ec2Resource):
                 "keep the old ones, or destroy the stack first"
             )
         self._enable_dns(current["vpc_id"], changed_keys)
+        if "default_group_rules" in changed_keys:
+            self._empty_default_group(current["vpc_id"])
         super().update(current, wanted, changed_keys)
+
+    def _default_group(self, vpc_id: str) -> dict[str, Any]:
+        filters = [{"Name": "vpc-id", "Values": [vpc_id]}, {"Name": "group-name", "Values": ["default"]}]
+        return next(iter(self.api.pages("describe_security_groups", "SecurityGroups", Filters=filters)), {})
+
+    def _empty_default_group(self, vpc_id: str) -> None:
+        group = self._default_group(vpc_id)
+        for side, key in (("ingress", "IpPermissions"), ("egress", "IpPermissionsEgress")):
+            if group.get(key):
+                self.api.call(
+                    f"revoke_security_group_{side}", GroupId=group["GroupId"], IpPermissions=group[key]
+                )
 
     def _enable_dns(self, vpc_id: str, keys: set[str]) -> None:
         # One attribute per call, support before host names.

@@ -12,6 +12,7 @@ short_description: Manage a VPC with private subnets and their way out, in one p
 description:
   - Makes a VPC with one private subnet per availability zone and, with O(egress=nat), public subnets, an
     Internet gateway and one NAT gateway. With O(egress=none) there is no route to the Internet at all.
+  - The VPC's default security group is emptied, so that what is put there without a group of its own can reach nothing.
   - A change of O(egress) adds or removes what it needs to; the private subnets stay as they are.
   - It exists because the same network takes ten tasks of M(amazon.aws.ec2_vpc_net) and its like, of which
     route tables take several seconds each, and because these return no ids in check mode, so that a plan for
@@ -47,6 +48,18 @@ options:
     type: list
     elements: str
     default: []
+  flow_log:
+    description: Where records of all the VPC's traffic go. There is no flow log without it.
+    type: dict
+    suboptions:
+      log_group:
+        description: The name of the log group in CloudWatch Logs.
+        type: str
+        required: true
+      role_arn:
+        description: The role by which VPC Flow Logs writes to it.
+        type: str
+        required: true
   tags:
     description: Tags of all resources, with C(pasture:stack) among them. Others are removed.
     type: dict
@@ -136,6 +149,7 @@ from ansible_collections.pasture.ollama.plugins.module_utils._ec2_addressing imp
     choose_zones,
     plan_subnets,
 )
+from ansible_collections.pasture.ollama.plugins.module_utils._ec2_flow_log import FlowLog
 from ansible_collections.pasture.ollama.plugins.module_utils._ec2_network import (
     ElasticAddress,
     InternetGateway,
@@ -173,6 +187,8 @@ class Network:
         except ValueError as error:
             self.module.fail_json(msg=f"VPC {self.name}: {error}.")
         (vpc,) = self._ensure([Vpc(self.api, self.name, self.tags, params["cidr"])])
+        flow_log = FlowLog(self.api, self.name, self.tags, vpc["vpc_id"], **(params["flow_log"] or {}))
+        self._ensure([flow_log], "present" if params["flow_log"] else "absent")
         nat = params["egress"] == "nat"
         private, public, gateway, address = self._subnets(vpc["vpc_id"], plans, nat)
         routes = {}
@@ -283,6 +299,7 @@ class Network:
         current = vpc.read()
         vpc_id = current["vpc_id"] if current else None
         numbers = range(1, MAX_ZONES + 1)
+        self._ensure([FlowLog(self.api, self.name, self.tags, vpc_id)], "absent")
         self._ensure([NatGateway(self.api, f"{self.name}-nat", self.tags, vpc_id)], "absent")
         self._ensure(
             [
@@ -315,6 +332,13 @@ def main() -> None:
             "egress": {"type": "str", "choices": ["nat", "none"], "default": "nat"},
             "zones": {"type": "int", "default": 2},
             "instance_types": {"type": "list", "elements": "str", "default": []},
+            "flow_log": {
+                "type": "dict",
+                "options": {
+                    "log_group": {"type": "str", "required": True},
+                    "role_arn": {"type": "str", "required": True},
+                },
+            },
             "tags": {"type": "dict", "required": True},
         },
         supports_check_mode=True,

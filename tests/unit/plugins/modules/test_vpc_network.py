@@ -123,6 +123,55 @@ def test_addresses_cannot_be_changed_and_the_message_says_what_to_do(network: Ru
     assert "keep the old ones, or destroy the stack first" in failed["msg"]
 
 
+def default_group(network: dict[str, Any]) -> dict[str, Any]:
+    filters = [
+        {"Name": "vpc-id", "Values": [network["vpc_id"]]},
+        {"Name": "group-name", "Values": ["default"]},
+    ]
+    (group,) = boto3.client("ec2").describe_security_groups(Filters=filters)["SecurityGroups"]
+    return group
+
+
+def test_the_default_security_group_lets_nothing_in_or_out(network: Run) -> None:
+    made = network()["network"]
+    group = default_group(made)
+    assert (group["IpPermissions"], group["IpPermissionsEgress"]) == ([], [])
+    anywhere = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    boto3.client("ec2").authorize_security_group_egress(GroupId=group["GroupId"], IpPermissions=anywhere)
+    (diff,) = network()["diff"]
+    assert (diff["before"], diff["after"]) == ({"default_group_rules": 1}, {"default_group_rules": 0})
+    assert default_group(made)["IpPermissionsEgress"] == []
+
+
+FLOW_LOG = {"log_group": "/pasture/docs/network/flow-log", "role_arn": "arn:aws:iam::123456789012:role/a"}
+
+
+def flow_logs() -> list[tuple[str, str, str]]:
+    found = boto3.client("ec2").describe_flow_logs()["FlowLogs"]
+    return [(one["TrafficType"], one["LogGroupName"], one["DeliverLogsPermissionArn"]) for one in found]
+
+
+def test_a_flow_log_comes_changes_and_goes(network: Run) -> None:
+    network()
+    told = network(check_mode=True, flow_log=FLOW_LOG)["diff"]
+    assert flow_logs() == []
+    made = network(flow_log=FLOW_LOG)["diff"]
+    assert [diff["after_header"] for diff in told] == [diff["after_header"] for diff in made]
+    assert flow_logs() == [("ALL", *FLOW_LOG.values())]
+    assert network(flow_log=FLOW_LOG)["changed"] is False
+    other = {**FLOW_LOG, "role_arn": "arn:aws:iam::123456789012:role/b"}
+    network(flow_log=other)
+    assert flow_logs() == [("ALL", *other.values())]
+    network()
+    assert flow_logs() == []
+
+
+def test_a_flow_log_goes_with_its_network(network: Run) -> None:
+    network(flow_log=FLOW_LOG)
+    network(state="absent")
+    assert flow_logs() == []
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
