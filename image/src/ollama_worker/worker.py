@@ -10,10 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 
 from ollama_worker import __version__, log
+from ollama_worker.age import process_age
 from ollama_worker.announce import Announcer
 from ollama_worker.aws import Clients, read_definition
 from ollama_worker.documents import DocumentWork
-from ollama_worker.engine.manager import EngineManager
+from ollama_worker.engine.manager import EngineManager, launch
 from ollama_worker.errors import WorkerError
 from ollama_worker.health import HealthFile
 from ollama_worker.infer import Inference
@@ -41,14 +42,24 @@ def run(environment: Mapping[str, str]) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    log.info("worker starts", version=__version__, processor=settings.source, slots=settings.slots)
-    clients = Clients(settings.region, connections=settings.slots + 24)
-    model = _definition(clients, settings, stopping)
-    if model is None:
-        return 0
     metrics = log.Metrics(settings.stack, settings.processor)
+    begin = {"ContainerStartTime": process_age()}
+    metrics.emit("worker starts", begin, version=__version__, processor=settings.source, slots=settings.slots)
+    # Starts while this one makes its clients and reads the model's definition.
+    process = launch(settings)
+    try:
+        clients = Clients(settings.region, connections=settings.slots + 24)
+        model = _definition(clients, settings, stopping)
+    except BaseException:
+        if process is not None:
+            process.stop()
+        raise
+    if model is None:
+        if process is not None:
+            process.stop()
+        return 0
     abandon = _Abandon()
-    engine = EngineManager(settings, model, metrics, stopping.is_set)
+    engine = EngineManager(settings, model, metrics, stopping.is_set, process)
     parts = ThreadPoolExecutor(settings.slots, "part") if settings.slots > 1 else None
     inference = Inference(settings, engine, abandoned=abandon, executor=parts)
     results = ResultStore(clients.s3, settings.results_bucket, settings.kms_key_id)

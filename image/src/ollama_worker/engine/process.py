@@ -40,6 +40,8 @@ class EngineProcess:
         program = shutil.which("ollama")
         if program is None:
             raise EngineError("There is no 'ollama' on the PATH, and OLLAMA_HOST names no server.")
+        #: When it was started (`time.monotonic`).
+        self.begun = time.monotonic()
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._last: list[str] = []
