@@ -20,7 +20,7 @@ DEFAULT_COMBINE_PROMPT = (
     "twice, do not mention parts or numbers, and do this for the whole document: {{ prompt }}"
 )
 
-NAMES = ("document", "metadata", "key", "prompt", "part", "parts")
+NAMES = ("document", "metadata", "key", "prompt", "parts")
 
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_.]*)\s*\}\}")
 
@@ -33,7 +33,6 @@ class Context:
     key: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
     prompt: str = ""
-    part: int = 1
     parts: int = 1
 
     def value(self, name: str) -> str:
