@@ -9,6 +9,7 @@ For internal use of this collection only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -33,15 +34,22 @@ TRANSIENT_CODES = [
 ]
 
 _QUOTA = "a quota of the account is used up; ask for more in Service Quotas, then run again"
+_DENIED = "the credentials in use may not do this; the role's README lists the IAM actions it needs"
+_BUSY = "AWS asks for a slower pace; run again in a minute, what has been made is found and kept"
+
+# Each service has its own name for a quota that is used up (VpcLimitExceeded, FileSystemLimitExceeded,
+# ServiceQuotaExceededException, TooManyBuckets, OverLimit), and for a pace that is too fast
+# (ThrottlingException, RequestLimitExceeded, SlowDown).
+_QUOTA_CODE = re.compile(r"(Limit|Quota)Exceeded(Exception)?$|^TooManyBuckets$|^OverLimit$")
+_BUSY_CODE = re.compile(
+    r"Throttl|^RequestLimitExceeded$|^TooManyRequests|^SlowDown$|^PriorRequestNotComplete$"
+)
 
 _REMEDIES = {
-    "AccessDenied": "the credentials in use may not do this; the role's README lists the IAM actions it needs",
-    "AccessDeniedException": "the credentials in use may not do this; the role's README lists the IAM actions it needs",
-    "UnauthorizedOperation": "the credentials in use may not do this; the role's README lists the IAM actions it needs",
-    "LimitExceededException": _QUOTA,
-    "ServiceQuotaExceededException": _QUOTA,
-    "QuotaExceeded": _QUOTA,
-    "VpcLimitExceeded": _QUOTA,
+    "AccessDenied": _DENIED,
+    "AccessDeniedException": _DENIED,
+    "UnauthorizedOperation": _DENIED,
+    "AuthorizationError": _DENIED,  # SNS
     "ExpiredToken": "the credentials have expired; renew them, then run again",
     "ExpiredTokenException": "the credentials have expired; renew them, then run again",
     "UnrecognizedClientException": "the credentials are not valid in this region; check profile and region",
@@ -74,7 +82,9 @@ class AwsError(Exception):
     @property
     def remedy(self) -> str:
         """What the user can do about it; empty when nothing better than AWS's own message is known."""
-        return _REMEDIES.get(self.code, "")
+        if _BUSY_CODE.search(self.code):
+            return _BUSY
+        return _QUOTA if _QUOTA_CODE.search(self.code) else _REMEDIES.get(self.code, "")
 
 
 class Api:

@@ -450,7 +450,7 @@ CASES = {
         [
             {"timeout": 20},
             {"code": "print(2)"},
-            {"environment": {"A": "1"}},
+            {"environment": {"MODE": "1"}},
             {"reserved_concurrency": 1},
             {"reserved_concurrency": -1},
             {"permissions": [permission("rule-0"), permission("rule-1")]},
