@@ -162,7 +162,8 @@ def test_calls_are_recorded_with_who_made_them(cloud: Any, name: str, recorded: 
     with pytest.raises(s3.exceptions.NoSuchKey):
         s3.get_object(Bucket=name, Key="missing")
     text = recorded.read_text()
-    mine = [entry for entry in map(json.loads, text.splitlines()) if entry["principal"].get("role") == role]
+    lines = [json.loads(line) for line in text.splitlines()]
+    mine = [line for line in lines if line.get("principal", {}).get("role") == role]
     assert [entry["operation"] for entry in mine] == [
         "CreateQueue",
         "SendMessage",
@@ -172,7 +173,13 @@ def test_calls_are_recorded_with_who_made_them(cloud: Any, name: str, recorded: 
         "GetObject",
     ]
     put = mine[3]
-    assert put["permissions"] == [{"action": "s3:PutObject", "resources": [f"arn:aws:s3:::{name}/a/b c.txt"]}]
+    assert put["permissions"] == [
+        {
+            "action": "s3:PutObject",
+            "resources": [f"arn:aws:s3:::{name}/a/b c.txt"],
+            "context": {"aws:RequestedRegion": "eu-west-1"},
+        }
+    ]
     assert put["parameters"]["ServerSideEncryption"] == "AES256"
     assert put["principal"]["arn"].endswith(f"assumed-role/{name}/task")
     assert mine[-1]["status"] == 404

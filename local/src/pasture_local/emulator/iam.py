@@ -60,20 +60,33 @@ _ACTIONS = {
     "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
     "lambda:Invoke": "lambda:InvokeFunction",
 }
-# Operations that hand a role to a service.
-_PASSES_ROLE = frozenset(
-    {
-        "ecs:RegisterTaskDefinition",
-        "ecs:RunTask",
-        "ecs:StartTask",
-        "lambda:CreateFunction",
-        "lambda:UpdateFunctionConfiguration",
-        "events:PutRule",
-        "events:PutTargets",
-        "iam:AddRoleToInstanceProfile",
-        "application-autoscaling:RegisterScalableTarget",
-    }
-)
+# Operations that hand a role to a service, and the service.
+_PASSES_ROLE = {
+    "ecs:RegisterTaskDefinition": "ecs-tasks.amazonaws.com",
+    "ecs:RunTask": "ecs-tasks.amazonaws.com",
+    "ecs:StartTask": "ecs-tasks.amazonaws.com",
+    "lambda:CreateFunction": "lambda.amazonaws.com",
+    "lambda:UpdateFunctionConfiguration": "lambda.amazonaws.com",
+    "events:PutRule": "events.amazonaws.com",
+    "events:PutTargets": "events.amazonaws.com",
+    "iam:AddRoleToInstanceProfile": "ec2.amazonaws.com",
+    "application-autoscaling:RegisterScalableTarget": "application-autoscaling.amazonaws.com",
+}
+# What an operation of EC2 makes. The new thing is asked for as well, and is told by the tags of the request.
+_EC2_MADE = {
+    "AllocateAddress": ["elastic-ip"],
+    "CreateFlowLogs": ["vpc-flow-log"],
+    "CreateImage": ["image"],
+    "CreateInternetGateway": ["internet-gateway"],
+    "CreateLaunchTemplate": ["launch-template"],
+    "CreateNatGateway": ["natgateway"],
+    "CreateRouteTable": ["route-table"],
+    "CreateSecurityGroup": ["security-group"],
+    "CreateSubnet": ["subnet"],
+    "CreateVpc": ["vpc"],
+    "CreateVpcEndpoint": ["vpc-endpoint"],
+    "RunInstances": ["instance", "network-interface", "volume"],
+}
 _EC2_TYPES = {
     "vpc": "vpc",
     "subnet": "subnet",
@@ -88,12 +101,18 @@ _EC2_TYPES = {
     "vpce": "vpc-endpoint",
     "sgr": "security-group-rule",
     "ami": "image",
+    "fl": "vpc-flow-log",
+    "vol": "volume",
+    "snap": "snapshot",
 }
 
 
 def permissions(call: Call, account: str) -> list[dict[str, Any]]:
-    """The actions that the call needs, each with its resources; ``*`` where the call names none."""
-    needed = [{"action": action(call), "resources": resources(call, account) or ["*"]}]
+    """The actions that the call needs, each with its resources; ``*`` where the call names none.
+
+    ``context`` has the condition keys that only this one of the permissions has.
+    """
+    needed: list[dict[str, Any]] = [{"action": action(call), "resources": resources(call, account) or ["*"]}]
     name = f"{call.service}:{call.operation}"
     if name == "s3:CopyObject":
         source = call.parameters.get("CopySource")
@@ -101,9 +120,30 @@ def permissions(call: Call, account: str) -> list[dict[str, Any]]:
         needed.append(
             {"action": "s3:GetObject", "resources": [f"arn:aws:s3:::{text.strip('/').partition('?')[0]}"]}
         )
+    if name == "s3:CreateBucket" and call.parameters.get("ObjectOwnership"):
+        needed.append({"action": "s3:PutBucketOwnershipControls", "resources": needed[0]["resources"]})
     if name in _PASSES_ROLE and (roles := sorted(set(_roles(call.parameters, account)))):
-        needed.append({"action": "iam:PassRole", "resources": roles})
+        service = {"iam:PassedToService": _PASSES_ROLE[name]}
+        needed.append({"action": "iam:PassRole", "resources": roles, "context": service})
+    if call.service == "ec2" and call.operation in _EC2_MADE:
+        needed += _tags_of_new(call, account)
     return needed
+
+
+def _tags_of_new(call: Call, account: str) -> Iterator[dict[str, Any]]:
+    """Tags that EC2 puts on what it makes are a permission of their own."""
+    for specification in call.parameters.get("TagSpecifications") or []:
+        kind = specification.get("ResourceType")
+        yield {
+            "action": "ec2:CreateTags",
+            "resources": [_new(call.region, account, str(kind))],
+            "context": {"ec2:CreateAction": call.operation},
+        }
+
+
+def _new(region: str, account: str, kind: str) -> str:
+    """The ARN of a thing of EC2 that does not exist yet."""
+    return f"arn:aws:ec2:{region}:{'' if kind == 'image' else account}:{kind}/new"
 
 
 def action(call: Call) -> str:
@@ -119,7 +159,10 @@ def action(call: Call) -> str:
 def resources(call: Call, account: str) -> list[str]:
     """The ARNs that the parameters of a call name, without duplicates."""
     finder = _FINDERS.get(call.service, _named_arns)
-    return list(dict.fromkeys(finder(call.region, account, call.parameters)))
+    found = finder(call.region, account, call.parameters)
+    if call.service == "ec2":
+        found += [_new(call.region, account, kind) for kind in _EC2_MADE.get(call.operation, [])]
+    return list(dict.fromkeys(found))
 
 
 def _roles(parameters: Any, account: str) -> Iterator[str]:
@@ -285,7 +328,9 @@ def _table(prefixes: dict[str, str]) -> _Finder:
 
 _EFS = "arn:aws:elasticfilesystem:{region}:{account}:"
 _LOGS = "arn:aws:logs:{region}:{account}:log-group:"
-_GROUP = "arn:aws:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName/"
+# The identifier in its ARN is AWS's: policies have a star there.
+_GROUP_ID = "00000000-0000-0000-0000-000000000000"
+_GROUP = f"arn:aws:autoscaling:{{region}}:{{account}}:autoScalingGroup:{_GROUP_ID}:autoScalingGroupName/"
 
 _FINDERS: dict[str, _Finder] = {
     "s3": _s3,

@@ -5,10 +5,14 @@
 
     {"time": "2026-01-22T13:19:10.657Z", "principal": {"access_key": "...", "arn": "arn:aws:sts::...:assumed-role/..."},
      "region": "eu-west-1", "service": "sqs", "operation": "SendMessage", "status": 200,
-     "permissions": [{"action": "sqs:SendMessage", "resources": ["arn:aws:sqs:..."]}], "parameters": {...}}
+     "permissions": [{"action": "sqs:SendMessage", "resources": ["arn:aws:sqs:..."], "context": {...}}],
+     "tags": {"arn:...": {"pasture:stack": "docs"}}, "policies": "0123456789abcdef",
+     "resource_policies": {"arn:aws:sqs:...": "fedcba9876543210"}, "parameters": {...}}
 
-``arn`` and ``role`` are there when the access key is known to the emulator's IAM and STS. Parameters hold
-what condition keys are made of; bodies, and strings longer than a policy has a use for, are left out.
+``arn`` and ``role`` are there when the access key is known to the emulator's IAM and STS. ``tags``, ``policies`` and
+``resource_policies`` are those in force when the call was made, since a destroy takes away what it was allowed by; a
+policy is written once, on a line of its own, ``{"digest": "...", "policies": ...}``. ``context`` has the condition keys
+but for the tags of resources. Bodies, and strings longer than a policy has a use for, are left out.
 """
 
 from __future__ import annotations
@@ -21,11 +25,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moto.core import DEFAULT_ACCOUNT_ID
-from moto.iam.models import get_account_id_from, iam_backends
-from moto.sts.models import sts_backends
+from moto.iam.models import get_account_id_from
 
-from pasture_local.emulator import iam
+from pasture_local.emulator import conditions, iam, identities, implied
 from pasture_local.emulator.calls import Call, identify
 
 if TYPE_CHECKING:
@@ -44,11 +46,14 @@ class Recorder:
         self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a", encoding="utf-8")
+        self._written: set[str] = set()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not isinstance(environ["wsgi.input"], io.BytesIO):
             environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read())
         call = identify(environ)
+        # Before it is done: afterwards, what it removes has neither tags nor policies.
+        entry = self._described(call) if call else None
         status = 0
 
         def started(text: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
@@ -59,37 +64,49 @@ class Recorder:
         try:
             return self._application(environ, started)
         finally:
-            if call:
-                self._write(call, status or 500)
+            if entry:
+                self._write(entry | {"status": status or 500})
 
-    def _write(self, call: Call, status: int) -> None:
+    def _described(self, call: Call) -> dict[str, Any]:
         account = get_account_id_from(call.access_key)
-        entry = {
+        who = identities.principal(call.access_key, account)
+        needed = iam.permissions(implied.completed(call, account), account) + implied.permissions(
+            call, account
+        )
+        keys = conditions.condition_keys(call, account)
+        arns = dict.fromkeys(arn for permission in needed for arn in permission["resources"])
+        tags = {arn: found for arn in arns if (found := conditions.resource_tags(arn))}
+        on_resources = identities.resource_policies(arns, account)
+        return {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "principal": principal(call.access_key, account),
+            "principal": who.as_json(),
             "region": call.region,
             "service": call.service,
             "operation": call.operation,
-            "status": status,
-            "permissions": iam.permissions(call, account),
+            "permissions": [one | {"context": keys | one.get("context", {})} for one in needed],
+            "tags": tags,
+            "policies": self._once(identities.identity_policies(who, account)),
+            "resource_policies": {arn: self._once(policy) for arn, policy in on_resources.items()},
             "parameters": _kept(call.parameters),
         }
+
+    def _once(self, policies: Any) -> str | None:
+        """The digest of policies, after they were written if they were not yet."""
+        if policies is None:
+            return None
+        digest = identities.digest(policies)
+        with self._lock:
+            new = digest not in self._written
+            self._written.add(digest)
+        if new:
+            self._write({"digest": digest, "policies": policies})
+        return digest
+
+    def _write(self, entry: dict[str, Any]) -> None:
         line = json.dumps(entry, default=str, ensure_ascii=False) + "\n"
         with self._lock:
             self._file.write(line)
             self._file.flush()
-
-
-def principal(access_key: str, account: str) -> dict[str, str]:
-    """Who an access key belongs to: an assumed role, a user, or nobody that the emulator knows."""
-    found = {"access_key": access_key}
-    for role in sts_backends[account]["aws"].assumed_roles:
-        if role.access_key_id == access_key:
-            return {**found, "arn": role.arn, "role": role.role_arn}
-    for user in iam_backends[account or DEFAULT_ACCOUNT_ID]["aws"].users.values():
-        if any(key.access_key_id == access_key for key in user.access_keys):
-            return {**found, "arn": user.arn}
-    return found
 
 
 def _kept(value: Any) -> Any:

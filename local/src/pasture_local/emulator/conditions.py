@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Condition keys of a call: what its parameters say, and the tags of what it touches.
+
+Only keys that policies of a stack can test. An evaluator leaves out those that an action or a resource does not
+know, so that a key may be named here for all calls of a service.
+
+https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from moto.ec2.models import ec2_backends
+from moto.efs.models import efs_backends
+from moto.kms.models import kms_backends
+
+from pasture_local.emulator.calls import Call
+
+Keys = dict[str, str | list[str]]
+
+# Where a key is a parameter by another name.
+_PARAMETERS = {
+    "iam": {"PermissionsBoundary": "iam:PermissionsBoundary", "PolicyArn": "iam:PolicyARN"},
+    "s3": {"Prefix": "s3:prefix", "Delimiter": "s3:delimiter", "VersionId": "s3:VersionId"},
+    "cloudwatch": {"Namespace": "cloudwatch:namespace"},
+    "application-autoscaling": {
+        "ServiceNamespace": "application-autoscaling:service-namespace",
+        "ScalableDimension": "application-autoscaling:scalable-dimension",
+    },
+    "sns": {"Protocol": "sns:Protocol", "Endpoint": "sns:Endpoint"},
+    "lambda": {"Principal": "lambda:Principal"},
+}
+
+
+def condition_keys(call: Call, account: str) -> Keys:
+    """The keys that the parameters of a call give, but for the tags of resources."""
+    keys: Keys = {"aws:RequestedRegion": call.region}
+    for parameter, key in _PARAMETERS.get(call.service, {}).items():
+        value = call.parameters.get(parameter)
+        if isinstance(value, str):
+            keys[key] = value
+    tags = dict(request_tags(call.parameters))
+    names = sorted({*tags, *(call.parameters.get("TagKeys") or call.parameters.get("tagKeys") or [])})
+    keys |= {f"aws:RequestTag/{name}": value for name, value in tags.items()}
+    if names:
+        keys["aws:TagKeys"] = names
+    if call.service == "ecs" and (cluster := call.parameters.get("cluster")):
+        name = str(cluster).rpartition("/")[2]
+        keys["ecs:cluster"] = f"arn:aws:ecs:{call.region}:{account}:cluster/{name}"
+    if call.service == "events":
+        entries = call.parameters.get("Entries") or []
+        if sources := sorted({entry["Source"] for entry in entries if entry.get("Source")}):
+            keys["events:source"] = sources
+    return keys
+
+
+def request_tags(parameters: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The tags that a call gives, in whichever of AWS's spellings."""
+    for name in ("Tags", "tags", "TagList"):
+        yield from _tags(parameters.get(name))
+    for specification in parameters.get("TagSpecifications") or parameters.get("TagSpecification") or []:
+        yield from _tags(specification.get("Tags"))
+
+
+def _tags(given: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(given, dict):
+        yield from ((str(key), str(value)) for key, value in given.items())
+    for tag in given if isinstance(given, list) else []:
+        lower = {key.lower().removeprefix("tag"): value for key, value in tag.items()}
+        yield str(lower["key"]), str(lower.get("value", ""))
+
+
+def resource_tags(arn: str) -> dict[str, str]:
+    """The tags that a resource has now; none when there is no such thing, or its service is told by names."""
+    _, _, service, region, account, name = (arn.split(":", 5) + [""] * 6)[:6]
+    find = _FINDERS.get(service)
+    if find is None or not account or "*" in arn:
+        return {}
+    return find(account, region, name.rpartition("/")[2])
+
+
+def _ec2(account: str, region: str, name: str) -> dict[str, str]:
+    tags = ec2_backends[account][region].tags.get(name, {})
+    return {key: str(value) for key, value in dict(tags).items()}
+
+
+def _efs(account: str, region: str, name: str) -> dict[str, str]:
+    backend = efs_backends[account][region]
+    found = backend.file_systems_by_id.get(name) or backend.access_points.get(name)
+    listed = backend.list_tags_for_resource(name) if found else []
+    return {tag["Key"]: tag["Value"] for tag in listed}
+
+
+def _kms(account: str, region: str, name: str) -> dict[str, str]:
+    backend = kms_backends[account][region]
+    return {str(key): str(value) for key, value in backend.tagger.get_tag_dict_for_resource(name).items()}
+
+
+_FINDERS: dict[str, Callable[[str, str, str], dict[str, str]]] = {
+    "ec2": _ec2,
+    "elasticfilesystem": _efs,
+    "kms": _kms,
+}
