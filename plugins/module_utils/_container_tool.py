@@ -35,28 +35,36 @@ def explain(doing: str, output: str, host: str = "") -> str:
     :param doing: what was attempted, such as C(push to registry.example.com/worker).
     """
     text = output.lower()
-    own: list[str] = re.findall(r"^ERROR: (.*)$", output, re.MULTILINE)
-    if own:
-        # The scripts of the Containerfile say themselves what is wrong with a base.
-        return own[-1].rstrip(".")
     if "no space left on device" in text:
         return (
             f"the disk is full, so the {doing} was given up. An image with CUDA needs about 12 GB while it "
             "is built: free some, such as by 'podman system prune' or 'docker system prune'"
         )
+    # BuildKit puts step and second before each line, and has errors of its own that begin alike.
+    own: list[str] = re.findall(r"^(?:#\d+ [\d.]+ )?ERROR: (?!failed to )(.*)$", output, re.MULTILINE)
+    if own:
+        # The scripts of the Containerfile say themselves what is wrong with a base.
+        return own[-1].rstrip(".")
     if re.search(r"tag .*(immutable|already exists)|imagetagalreadyexists", text):
         return (
             f"the {doing} was refused because the tag exists already: somebody pushed it meanwhile. Run again"
         )
     if re.search(r"unauthorized|authentication required|denied|no basic auth|forbidden|\b40[13]\b", text):
         return f"the registry refused the {doing}: {refusal_remedy(host)}. It said: {last_line(output)}"
+    if "method not allowed" in text:
+        return (
+            f"the registry refused the {doing}: it takes none, being a mirror or read-only for now. "
+            f"It said: {last_line(output)}"
+        )
     if "exec format error" in text:
         return (
             f"the {doing} met a program for another architecture: either a base was given that is not for "
             "this platform, or this machine cannot run programs of that platform (install qemu-user-static)"
         )
     if re.search(
-        r"manifest unknown|name unknown|image not known|not found: manifest|no such image|pull access", text
+        r"manifest unknown|name unknown|image not known|not found: manifest|no such image|pull access"
+        r"|sha256:[0-9a-f]{64}: not found",
+        text,
     ):
         return (
             f"the {doing} needs an image that does not exist under this name or digest: {last_line(output)}"

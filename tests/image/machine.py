@@ -179,14 +179,17 @@ def official() -> str:
     content = archive.getvalue()
     image = f"localhost/pasture-test/official:{hashlib.sha256(content).hexdigest()[:12]}"
     if not exists(image):
+        # It holds the embedded engine, so that each change of that one makes another.
+        forget("localhost/pasture-test/official")
         load(image, content)
     return image
 
 
-def index_options(folder: Path) -> list[str]:
-    """What lets pip, inside of a build, reach the index that it reaches out here."""
-    secrets = index_secrets(folder)
-    return [option for name, path in secrets.items() for option in ("--secret", f"id={name},src={path}")]
+def forget(prefix: str) -> None:
+    """Take away the images whose names begin like this."""
+    listed = podman("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
+    if names := [name for name in listed if name.startswith(prefix) and not name.endswith(":<none>")]:
+        podman("rmi", "--force", *names, check=False)
 
 
 def index_secrets(folder: Path) -> dict[str, str]:
@@ -218,16 +221,20 @@ def free_port() -> int:
 
 
 @contextmanager
-def registry(folder: Path, users: str = "") -> Iterator[str]:
+def registry(folder: Path, users: str = "", read_only: bool = False) -> Iterator[str]:
     """A registry on loopback: its ``host:port``.
 
     :param users: lines of an htpasswd file; with them, who is none of these is refused.
+    :param read_only: whether it answers questions and refuses every push.
     """
     folder.mkdir(parents=True, exist_ok=True)
     address = f"127.0.0.1:{free_port()}"
+    storage = f"filesystem: {{rootdirectory: {folder / 'data'}}}"
+    if read_only:
+        storage += ", maintenance: {readonly: {enabled: true}}"
     lines = [
         "version: 0.1",
-        f"storage: {{filesystem: {{rootdirectory: {folder / 'data'}}}}}",
+        f"storage: {{{storage}}}",
         f"http: {{addr: {address}}}",
         "log: {level: error}",
     ]
@@ -245,6 +252,7 @@ def registry(folder: Path, users: str = "") -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(10)
+        forget(address)
 
 
 def wait_for_http(url: str, process: subprocess.Popen[bytes], seconds: float = 60.0) -> None:

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ import machine
 import pytest
 
 BIN = Path(sys.executable).parent
+# The header of a program for ARM (https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html).
+ARM_PROGRAM = (
+    b"\x7fELF\x02\x01\x01" + bytes(9) + (2).to_bytes(2, "little") + (183).to_bytes(2, "little") + bytes(44)
+)
 SIMPLE = "ARG BASE=scratch\nFROM ${BASE}\nCOPY file /file\n"
 
 
@@ -153,20 +158,25 @@ def test_a_base_that_does_not_exist_is_told(
 def test_an_engine_for_another_architecture_is_told(
     ensure: Callable[..., dict[str, Any]], worker: dict[str, Any], registry: str
 ) -> None:
-    # The header of a program for ARM (https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html).
-    elf = (
-        b"\x7fELF\x02\x01\x01"
-        + bytes(9)
-        + (2).to_bytes(2, "little")
-        + (183).to_bytes(2, "little")
-        + bytes(44)
-    )
-    files = {"usr/bin/ollama": elf, "usr/lib/ollama/llama-server": elf, "usr/lib/ollama/cuda_v13/x.so": elf}
+    names = ("usr/bin/ollama", "usr/lib/ollama/llama-server", "usr/lib/ollama/cuda_v13/x.so")
+    files = dict.fromkeys(names, ARM_PROGRAM)
     name = "localhost/pasture-test/other-architecture:1"
     machine.load(name, archive(files))
     worker["build_args"]["OLLAMA_IMAGE"] = name
     message = ensure(repository=f"{registry}/worker", **worker)["msg"]
     assert "OLLAMA_IMAGE is for another architecture than the one built for" in message
+
+
+def test_a_build_for_a_platform_whose_programs_do_not_run_here_is_told(
+    ensure: Callable[..., dict[str, Any]], tiny: dict[str, Any], registry: str
+) -> None:
+    name = "localhost/pasture-test/arm-program:1"
+    machine.load(name, archive({"bin/program": ARM_PROGRAM}), platform="linux/arm64")
+    (Path(tiny["source"]) / "Containerfile").write_text('ARG BASE\nFROM ${BASE}\nRUN ["/bin/program"]\n')
+    tiny["build_args"]["BASE"] = name
+    result = ensure(repository=f"{registry}/tiny", platform="linux/arm64", **tiny)
+    assert "this machine cannot run programs of that platform (install qemu-user-static)" in result["msg"]
+    assert result["changed"] is False
 
 
 def test_an_image_for_another_architecture_is_not_pushed(
@@ -203,6 +213,17 @@ def test_a_registry_that_refuses_is_told_and_a_login_is_used(
         right = ensure(repository=repository, username="somebody", password="secret", **tiny)
         assert right["changed"] is True
         assert "secret" not in json.dumps(right)
+
+
+def test_a_registry_that_takes_no_push_is_told_and_lists_nothing(
+    ensure: Callable[..., dict[str, Any]], tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    with machine.registry(tmp_path / "read-only", read_only=True) as address:
+        result = ensure(repository=f"{address}/team/tiny", **tiny)
+        assert f"the registry refused the push to {address}/team/tiny" in result["msg"]
+        assert "container_image" not in result
+        with urllib.request.urlopen(f"http://{address}/v2/_catalog") as answer:
+            assert json.load(answer) == {"repositories": []}
 
 
 def test_a_registry_that_is_not_there_is_told(
