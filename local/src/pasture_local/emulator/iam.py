@@ -165,7 +165,8 @@ def resources(call: Call, account: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _roles(parameters: Any, account: str) -> Iterator[str]:
+def _roles(parameters: Parameters, account: str) -> Iterator[str]:
+    path = parameters.get("Path") or "/"
     for key, value in _leaves(parameters):
         if isinstance(value, str) and key.lower() in {
             "rolearn",
@@ -174,7 +175,7 @@ def _roles(parameters: Any, account: str) -> Iterator[str]:
             "executionrolearn",
             "rolename",
         }:
-            yield value if value.startswith("arn:") else f"arn:aws:iam::{account}:role/{value}"
+            yield value if value.startswith("arn:") else f"arn:aws:iam::{account}:role{path}{value}"
 
 
 def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
@@ -291,6 +292,8 @@ def _ssm(region: str, account: str, parameters: Parameters) -> list[str]:
 
 def _iam(_region: str, account: str, parameters: Parameters) -> list[str]:
     base = f"arn:aws:iam::{account}:"
+    # The path is known of what is there, or is being made; what is not there is asked for without one.
+    path = str(parameters.get("Path") or "/")
     return _each(
         {
             key: value
@@ -298,8 +301,8 @@ def _iam(_region: str, account: str, parameters: Parameters) -> list[str]:
             if key != "PolicyArn" or "RoleName" not in parameters
         },
         {
-            "InstanceProfileName": f"{base}instance-profile/",
-            "RoleName": f"{base}role/",
+            "InstanceProfileName": f"{base}instance-profile{path}",
+            "RoleName": f"{base}role{path}",
             "UserName": f"{base}user/",
             "PolicyArn": "",
         },

@@ -55,8 +55,8 @@ def identity_policies(who: Principal, account: str) -> dict[str, Any] | None:
         return None
     identity = {name: _document(text) for name, text in dict(owners[0].policies).items()}
     for policy in list(owners[0].managed_policies.values()):
-        identity[policy.name] = _document(policy.default_version.document)
-    bounds = {boundary: _document(backend.get_policy(boundary).default_version.document)} if boundary else {}
+        identity[policy.name] = _default(policy)
+    bounds = {boundary: _default(backend.get_policy(boundary))} if boundary else {}
     return {"identity": identity, "boundary": bounds}
 
 
@@ -80,6 +80,11 @@ def resource_policies(arns: Iterable[str], account: str) -> dict[str, Any]:
 def digest(policies: Any) -> str:
     """A short name for policies, the same for the same ones."""
     return hashlib.sha256(json.dumps(policies, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _default(policy: Any) -> Any:
+    """The version of a managed policy that is in force."""
+    return _document(next(version.document for version in policy.versions if version.is_default))
 
 
 def _document(policy: Any) -> Any:

@@ -27,6 +27,15 @@ def completed(call: Call, account: str) -> Call:
             found["RouteTableId"] = tables[0] if tables else None
         if name := parameters.get("LaunchTemplateName"):
             found["LaunchTemplateId"] = backend.launch_template_name_to_ids.get(name)
+    if call.service == "iam" and not parameters.get("Path"):
+        iam = iam_backends[account]["aws"]
+        roles = [role for role in list(iam.roles.values()) if role.name == parameters.get("RoleName")]
+        profiles = [
+            profile
+            for profile in list(iam.instance_profiles.values())
+            if profile.name == parameters.get("InstanceProfileName")
+        ]
+        found["Path"] = next((known.path for known in [*roles, *profiles]), None)
     if call.service == "efs" and (target := parameters.get("MountTargetId")):
         targets = efs_backends[account][call.region].mount_targets_by_id
         found["FileSystemId"] = targets[target].file_system_id if target in targets else None

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 # Documents, messages and packages are nobody's condition key.
 _LEFT_OUT = frozenset({"Body", "MessageBody", "Message", "ZipFile", "Detail", "Data", "SecretAccessKey"})
-_LONGEST = 2048
+# No policy of a role is longer: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+_LONGEST = 10_240
 
 
 class Recorder:
