@@ -193,6 +193,23 @@ def test_a_call_that_fails_once_is_made_again_within_the_receive(
     assert "DocumentsRetried" not in worker.text()
 
 
+@pytest.mark.slow
+def test_a_document_that_failed_for_now_is_done_when_it_comes_back_and_so_is_its_twin(
+    cloud: Cloud, ollama: FakeOllama, tmp_path: Path
+) -> None:
+    # As often as a call is made within one receive: the document goes back to the queue, and comes again.
+    failures = iter([(500, {"error": "llama runner process has terminated"})] * 3)
+    ollama.fail = lambda body: next(failures, None)
+    event = cloud.put("a.txt", "text")
+    cloud.send(json.dumps(event))
+    with Worker(cloud.settings(OLLAMA_HOST=ollama.url), tmp_path) as worker:
+        wait_for(lambda: cloud.outstanding() == 0, 60, worker=worker)
+        assert worker.stop() == 0
+    assert "DocumentsRetried" in worker.text()
+    assert len(ollama.chats) == 1
+    assert len(cloud.announced()) == 2
+
+
 def test_an_answer_without_done_is_no_success(cloud: Cloud, ollama: FakeOllama, tmp_path: Path) -> None:
     ollama.forget_done = True
     cloud.put("a.txt", "text")

@@ -303,7 +303,8 @@ class Pipeline:
             self._reject(delivery, job.event, error)
             self._close(delivery)
         except WorkerError as error:
-            job.discard()
+            # Closed for this receive: twins, and itself when it comes back, may not wait for it any more.
+            job.close()
             retry = (
                 error if isinstance(error, RetryableError) else RetryableError(str(error), slug=error.slug)
             )
