@@ -69,6 +69,7 @@ _PASSES_ROLE = {
     "lambda:UpdateFunctionConfiguration": "lambda.amazonaws.com",
     "events:PutRule": "events.amazonaws.com",
     "events:PutTargets": "events.amazonaws.com",
+    "ec2:CreateFlowLogs": "vpc-flow-logs.amazonaws.com",
     "iam:AddRoleToInstanceProfile": "ec2.amazonaws.com",
     "application-autoscaling:RegisterScalableTarget": "application-autoscaling.amazonaws.com",
 }
@@ -174,6 +175,7 @@ def _roles(parameters: Parameters, account: str) -> Iterator[str]:
             "taskrolearn",
             "executionrolearn",
             "rolename",
+            "deliverlogspermissionarn",
         }:
             yield value if value.startswith("arn:") else f"arn:aws:iam::{account}:role{path}{value}"
 
