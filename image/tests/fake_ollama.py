@@ -38,7 +38,7 @@ class FakeOllama:
         self.model = model
         self.is_known: Callable[[], bool] = lambda: True
         self.on_pull: Callable[[str], bool] = lambda model: True
-        self.on_create: Callable[[str, dict[str, str]], None] = lambda model, files: None
+        self.on_create: Callable[[dict[str, Any]], None] = lambda body: None
         self.seconds = seconds
         self.answer: Answer = digest_answer
         self.fail: Callable[[dict[str, Any]], tuple[int, Any] | None] = lambda body: None
@@ -149,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
                 )
             return
         if self.path == "/api/create":
-            fake.on_create(body["model"], body["files"])
+            fake.on_create(body)
             self.lines([{"status": "parsing GGUF"}, {"status": "success"}])
             return
         if not fake.is_known() or _full(body.get("model")) != fake.model:
@@ -263,11 +263,14 @@ def serve_store() -> None:
         manifest.write_text(json.dumps({"config": layers[0], "layers": layers[1:]}))
         return True
 
-    def create(model: str, files: dict[str, str]) -> None:
-        (weights,) = files.values()
+    def create(body: dict[str, Any]) -> None:
+        (weights,) = body["files"].values()
         size = (store / "blobs" / weights.replace(":", "-")).stat().st_size
-        (store / "blobs" / f"sha256-{hashlib.sha256(b'config').hexdigest()}").write_bytes(b"config")
-        config = {"digest": f"sha256:{hashlib.sha256(b'config').hexdigest()}", "size": 6}
+        # What it was asked for is kept where a test can read it.
+        asked = json.dumps(body).encode()
+        digest = f"sha256:{hashlib.sha256(asked).hexdigest()}"
+        (store / "blobs" / digest.replace(":", "-")).write_bytes(asked)
+        config = {"digest": digest, "size": len(asked)}
         manifest.parent.mkdir(parents=True, exist_ok=True)
         manifest.write_text(json.dumps({"config": config, "layers": [{"digest": weights, "size": size}]}))
 

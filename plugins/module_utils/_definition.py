@@ -71,6 +71,7 @@ class Definition:
     :ivar size: bytes of the weights; 0 when it is not known.
     :ivar origin: C(s3://bucket/key) of weights of the user's own, or None for Ollama's public library.
     :ivar digest: C(sha256:...) that the object at C(origin) must have, or None.
+    :ivar modelfile: C(s3://bucket/key) of the Modelfile that goes with a GGUF file at C(origin), or None.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Definition:
     options: Mapping[str, Any] = field(default_factory=dict)
     origin: str | None = None
     digest: str | None = None
+    modelfile: str | None = None
 
     @property
     def reference(self) -> str:
@@ -111,6 +113,8 @@ class Definition:
         }
         if self.digest:
             stored["digest"] = self.digest
+        if self.modelfile:
+            stored["modelfile"] = self.modelfile
         return stored
 
 
@@ -144,7 +148,7 @@ def define(spec: str | Mapping[str, Any]) -> Definition:
     """Make a definition of what a user wrote: a catalogue name, or a mapping that says more.
 
     Keys of the mapping: C(name), C(tag), C(inputs), C(outputs), C(capabilities), C(context_length),
-    C(size), C(options), C(from), C(digest); all but the name are optional for a model of the catalogue.
+    C(size), C(options), C(from), C(digest), C(modelfile); all but the name are optional for a model of the catalogue.
 
     :raises DefinitionError: with a sentence that says what is wrong.
     """
@@ -178,13 +182,16 @@ def define(spec: str | Mapping[str, Any]) -> Definition:
         size=_count(given.get("size"), name, "size", "bytes")
         or _size(model, known, tag, bool(given.get("from"))),
         options=check_options(given.get("options"), f"Model {name}"),
-        origin=_origin(given.get("from"), name),
+        origin=_s3_url(given.get("from"), f"Model {name} comes from"),
         digest=_digest(given.get("digest"), name),
+        modelfile=_s3_url(given.get("modelfile"), f"Model {name} has its Modelfile at"),
     )
     if definition.digest and not definition.origin:
         raise DefinitionError(
             f"Model {name} has a digest but no 'from' whose object it could be checked for."
         )
+    if definition.modelfile and not definition.origin:
+        raise DefinitionError(f"Model {name} has a Modelfile but no 'from' with the weights that it is for.")
     encode(definition)
     return definition
 
@@ -240,6 +247,7 @@ def _from_stored(stored: Mapping[str, Any]) -> Definition:
         options=dict(stored.get("options") or {}),
         origin=stored.get("from") or None,
         digest=stored.get("digest") or None,
+        modelfile=stored.get("modelfile") or None,
     )
 
 
@@ -352,11 +360,11 @@ def _size(model: _catalogue.Model | None, known: _catalogue.Tag | None, tag: str
     return known.size if known else _catalogue.estimate_size(model, tag)
 
 
-def _origin(given: Any, name: str) -> str | None:
+def _s3_url(given: Any, what: str) -> str | None:
     if given in (None, ""):
         return None
     if not _S3_URL.match(str(given)):
-        raise DefinitionError(f"Model {name} comes from '{given}', which is not of the form s3://bucket/key.")
+        raise DefinitionError(f"{what} '{given}', which is not of the form s3://bucket/key.")
     return str(given)
 
 

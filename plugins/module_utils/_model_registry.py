@@ -38,6 +38,7 @@ _KEYS = frozenset(
         "options",
         "from",
         "digest",
+        "modelfile",
     }
 )
 
@@ -45,7 +46,8 @@ _KEYS = frozenset(
 def definition_state(definition: Definition) -> State:
     """A definition in the terms of the module's options."""
     return {key: value for key, value in definition.as_dict().items() if key != "schema_version"} | {
-        "digest": definition.digest
+        "digest": definition.digest,
+        "modelfile": definition.modelfile,
     }
 
 

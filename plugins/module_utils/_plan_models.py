@@ -36,6 +36,7 @@ _DEFINITION_KEYS = (
     "options",
     "from",
     "digest",
+    "modelfile",
 )
 
 
@@ -71,11 +72,16 @@ def definitions(processors: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]
     return [by_reference[reference] for reference in sorted(by_reference)]
 
 
+def own_objects(model: Mapping[str, Any]) -> list[str]:
+    """C(bucket/key) of what a model of the user's own is made of; empty for one of Ollama's library."""
+    return sorted(str(model[key]).removeprefix("s3://") for key in ("from", "modelfile") if model.get(key))
+
+
 def seed_policy(
     stack: Stack, models: Iterable[Mapping[str, Any]], options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What the seeding task may do: read definitions, fetch the user's own weights, write the store."""
-    objects = sorted({str(model["from"]).removeprefix("s3://") for model in models if model.get("from")})
+    objects = sorted({place for model in models for place in own_objects(model)})
     return policy(
         allow(
             "Definitions",

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.pasture.ollama.plugins.module_utils._plan_models import own_objects
 from ansible_collections.pasture.ollama.plugins.module_utils._stack import (
     Stack,
     allow,
@@ -224,7 +225,6 @@ def task_policy(stack: Stack, processor: Mapping[str, Any], options: Mapping[str
     results = options["results_bucket"]
     own = stack.bucket_arn(results, f"{name}/*")
     places = read_places(processor, options)
-    weights = str(processor["model"].get("from") or "").removeprefix("s3://")
     keys = [options.get("kms_key_arn"), options.get("source_kms_key_arn")]
     return policy(
         allow(
@@ -266,7 +266,11 @@ def task_policy(stack: Stack, processor: Mapping[str, Any], options: Mapping[str
             [stack.arn("ssm", f"parameter{processor['model']['parameter']}")],
         ),
         # A worker that finds its model missing brings it itself.
-        allow("Weights", ["s3:GetObject"], [stack.bucket_arn(*weights.split("/", 1))] if weights else []),
+        allow(
+            "Weights",
+            ["s3:GetObject"],
+            [stack.bucket_arn(*place.split("/", 1)) for place in own_objects(processor["model"])],
+        ),
         allow(
             "Protection",
             ["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"],

@@ -51,8 +51,10 @@ def seeded_mark(definition: Definition, file_system_id: str) -> str:
     A new file system, other weights or another origin make another mark, and the model is brought again.
     That someone emptied the file system by hand it does not show; workers then bring the model themselves.
     """
-    origin = json.dumps([definition.reference, definition.origin, definition.digest])
-    return f"{file_system_id}/{hashlib.sha256(origin.encode()).hexdigest()[:16]}"
+    origin = [definition.reference, definition.origin, definition.digest]
+    if definition.modelfile:
+        origin.append(definition.modelfile)
+    return f"{file_system_id}/{hashlib.sha256(json.dumps(origin).encode()).hexdigest()[:16]}"
 
 
 def is_seeded(ssm: Api, parameter: str, mark: str) -> bool:

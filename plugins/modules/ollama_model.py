@@ -55,10 +55,16 @@ options:
   from:
     description:
       - Where its weights are when they are not in Ollama's library, as C(s3://bucket/key).
-      - The object is a GGUF file, or a tar archive of one with its Modelfile, or of an exported store.
+      - The object is a GGUF file; or a tar archive of GGUF files with the C(Modelfile) that is made FROM them; or
+        an exported store, as M(pasture.ollama.ollama_model_archive) makes one.
     type: str
   digest:
     description: The SHA-256 of the object of O(from), in hex. The seeding task refuses another one.
+    type: str
+  modelfile:
+    description:
+      - The Modelfile that goes with a GGUF file of O(from), as C(s3://bucket/key). Its C(FROM) names that file.
+      - Without one, the template is what Ollama finds in the file.
     type: str
   models:
     description:
@@ -113,6 +119,7 @@ EXAMPLES = r"""
     outputs: [text/plain]
     from: s3://models/contracts-q4_k_m.gguf
     digest: 2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
+    modelfile: s3://models/contracts.Modelfile
 
 - name: These and no others
   pasture.ollama.ollama_model:
@@ -190,6 +197,11 @@ models:
       returned: always
       type: str
       sample: null
+    modelfile:
+      description: Where the Modelfile is that goes with a GGUF file at C(from).
+      returned: always
+      type: str
+      sample: null
     tags:
       description: The parameter's tags.
       returned: when there are any
@@ -233,6 +245,7 @@ _DEFINITION_OPTIONS = (
     "options",
     "from",
     "digest",
+    "modelfile",
 )
 # A parameter's name is all that is needed to remove it.
 _ANY = ("application/octet-stream",)
@@ -281,6 +294,7 @@ def main() -> None:
             "options": {"type": "dict"},
             "from": {"type": "str"},
             "digest": {"type": "str"},
+            "modelfile": {"type": "str"},
             "models": {"type": "list", "elements": "raw"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "purge": {"type": "bool", "default": False},

@@ -66,8 +66,8 @@ def _findings(environment: Mapping[str, str]) -> Iterator[Finding]:
     yield _tried("event bus", lambda: _bus(clients, settings))
     yield _tried("engine", lambda: _engine(settings))
     if model is not None:
-        reference = model.reference
-        yield _tried("model", lambda: _model(settings, reference))
+        defined = model
+        yield _tried("model", lambda: _model(clients, settings, defined))
 
 
 def _tried(subject: str, look: Callable[[], str]) -> Finding:
@@ -136,15 +136,29 @@ def _engine(settings: Settings) -> str:
         client.close()
 
 
-def _model(settings: Settings, reference: str) -> str:
+def _model(clients: Clients, settings: Settings, model: ModelDefinition) -> str:
+    reference = model.reference
     if settings.engine_host is None:
-        if not ModelStore(settings.store).complete(reference):
+        store = ModelStore(settings.store)
+        if store.complete(reference) and store.origin(reference) == model.origin_mark:
+            return f"{reference} is in {settings.store}" + (
+                f", made of {model.origin}" if model.origin else ""
+            )
+        if model.origin is None:
             raise RetryableError(
                 f"{reference} is not in {settings.store}; the worker will pull it at its start."
             )
-        return f"{reference} is in {settings.store}"
+        sizes = [_readable(clients, url) for url in (model.origin, model.modelfile) if url]
+        raise RetryableError(
+            f"{reference} is not in {settings.store}, or is made of other weights; the worker will bring the "
+            f"{sizes[0]} bytes of {model.origin} at its start."
+        )
     client = OllamaClient(settings.engine_host, silence_seconds=10, connections=1)
     try:
+        if client.show(reference) is None and model.origin:
+            raise RetryableError(
+                f"{settings.engine_host} does not have {reference}, which is made of {model.origin}: make it there."
+            )
         if client.show(reference) is None:
             raise RetryableError(
                 f"{settings.engine_host} does not have {reference}; the worker will pull it."
@@ -152,3 +166,10 @@ def _model(settings: Settings, reference: str) -> str:
         return f"{settings.engine_host} has {reference}"
     finally:
         client.close()
+
+
+def _readable(clients: Clients, url: str) -> int:
+    """The bytes of an object that the worker is to read."""
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    with calling(f"read {url}"):
+        return int(clients.s3.head_object(Bucket=bucket, Key=key)["ContentLength"])

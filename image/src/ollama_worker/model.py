@@ -22,6 +22,7 @@ class ModelDefinition:
     :ivar options: Ollama options that always go with the model.
     :ivar origin: where the model comes from when not from Ollama's library (``s3://bucket/key``).
     :ivar digest: ``sha256:...`` that the object at `origin` must have; None when any will do.
+    :ivar modelfile: where the Modelfile is that goes with a GGUF file at `origin` (``s3://bucket/key``).
     """
 
     name: str
@@ -35,6 +36,14 @@ class ModelDefinition:
     options: Mapping[str, Any] = field(default_factory=dict)
     origin: str | None = None
     digest: str | None = None
+    modelfile: str | None = None
+
+    @property
+    def origin_mark(self) -> str:
+        """Which weights of the user's own it is made of; empty for a model of Ollama's library."""
+        return (
+            " ".join([self.origin, self.digest or "", *filter(None, [self.modelfile])]) if self.origin else ""
+        )
 
     @property
     def reference(self) -> str:
@@ -82,6 +91,7 @@ def parse_definition(text: str, parameter: str) -> ModelDefinition:
         options=options if isinstance(options, dict) else {},
         origin=value["from"] if isinstance(value.get("from"), str) else None,
         digest=value["digest"] if isinstance(value.get("digest"), str) else None,
+        modelfile=value["modelfile"] if isinstance(value.get("modelfile"), str) else None,
     )
 
 

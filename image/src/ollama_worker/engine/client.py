@@ -145,17 +145,19 @@ class OllamaClient:
         else:
             self._json("POST", "/api/generate", {**body, "prompt": "", "stream": False}, timeout=timeout)
 
-    def create(self, model: str, blob: str, progress: Callable[[str, int, int], None]) -> None:
-        """Make a model of a GGUF file that is a blob of the engine's store already.
+    def create(
+        self, model: str, recipe: Mapping[str, Any], progress: Callable[[str, int, int], None]
+    ) -> None:
+        """Make a model of GGUF files that are blobs of the engine's store already.
 
         https://github.com/ollama/ollama/blob/main/docs/api.md#create-a-model
 
+        :param recipe: fields of the request: ``files``, and what a Modelfile says.
         :raises RetryableError: when it fails.
+        :raises PermanentError: when the engine refuses the recipe.
         """
         finished = False
-        for line in self._stream(
-            "/api/create", {"model": model, "files": {"model.gguf": blob}, "stream": True}
-        ):
+        for line in self._stream("/api/create", {**recipe, "model": model, "stream": True}):
             finished = line.get("status") == "success"
             progress(str(line.get("status", "")), 0, 0)
         if not finished:

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Weights of the user's own: an object in S3, brought into a staging store in one pass.
 
-The object is an archive of one model out of a store of Ollama's (as `pasture.ollama.ollama_model_archive`
-writes it), or a GGUF file. Nothing names a blob before the whole object was seen and its digest was right.
+The object is one of three things:
+
+- an archive of one model out of a store of Ollama's, as `pasture.ollama.ollama_model_archive` writes it;
+- a GGUF file, whose Modelfile may be an object beside it, or one that Ollama finds a template in itself;
+- an archive of GGUF files with the Modelfile that is made FROM them: the folder of an ``ollama create``.
+
+Nothing names a blob before the whole object was seen and its digest was right.
 """
 
 from __future__ import annotations
@@ -15,13 +20,15 @@ import re
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import botocore.exceptions
 import urllib3.exceptions
 
 from ollama_worker.aws import Clients, calling
+from ollama_worker.engine.modelfile import parse
 from ollama_worker.engine.store import ModelStore
 from ollama_worker.errors import PermanentError, RetryableError
 from ollama_worker.model import ModelDefinition
@@ -32,8 +39,10 @@ Progress = Callable[[str, int, int], None]
 _CHUNK = 1024 * 1024
 _BLOB = re.compile(r"^blobs/sha256-([0-9a-f]{64})$")
 _MANIFEST = re.compile(r"^manifests(/[A-Za-z0-9_][A-Za-z0-9_.-]*){4}$")
-# Of a manifest, which is a few hundred bytes long.
-_MANIFEST_BYTES = 1024 * 1024
+_WEIGHTS = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\.gguf$")
+_GGUF = b"GGUF"
+# Of a manifest or Modelfile, which are a few hundred bytes long, and a few thousand with a licence.
+_TEXT_BYTES = 1024 * 1024
 
 
 class _Seen:
@@ -67,25 +76,28 @@ class _Seen:
         return data
 
 
-def bring(definition: ModelDefinition, staging: Path, region: str | None, progress: Progress) -> str | None:
+def bring(
+    definition: ModelDefinition, staging: Path, region: str | None, progress: Progress
+) -> dict[str, Any] | None:
     """Download the object of a definition's ``from`` into a staging store.
 
-    :returns: the digest of the blob with a GGUF, of which the engine has yet to make the model; None when
-        the staging store has the whole model.
+    :returns: what the engine is to make of it, as fields of ``/api/create``; None when the staging store has
+        the whole model.
     :raises PermanentError: when there is no such object, its digest is another, or it is no model.
     :raises RetryableError: when it cannot be downloaded now, or the file system is full.
     """
     origin = definition.origin or ""
-    bucket, _, key = origin.removeprefix("s3://").partition("/")
-    with calling(f"read {origin}"):
-        answer = Clients(region, connections=2).s3.get_object(Bucket=bucket, Key=key)
+    s3 = Clients(region, connections=2).s3
+    answer = _get(s3, origin)
     total = int(answer["ContentLength"])
     stream = _Seen(answer["Body"], total, progress)
     (staging / "blobs").mkdir(parents=True, exist_ok=True)
     with _explaining(origin, staging):
-        gguf = stream.peek(4) == b"GGUF"
-        blob = _write(stream, staging / "blobs", None) if gguf else None
-        manifest = None if gguf else _unpack(stream, staging / "blobs", origin)
+        content = _Content()
+        if stream.peek(4) == _GGUF:
+            content.weights[PurePosixPath(origin).name] = _write(stream, staging / "blobs", None)
+        else:
+            _unpack(stream, staging / "blobs", origin, content)
         while stream.read():
             pass
         if stream.size != total:
@@ -96,46 +108,114 @@ def bring(definition: ModelDefinition, staging: Path, region: str | None, progre
                 f"{definition.digest}.",
                 slug="digest-mismatch",
             )
-        if manifest is not None:
-            path = ModelStore(staging).manifest_path(definition.reference)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(manifest)
-            if not ModelStore(staging).complete(definition.reference):
-                path.unlink()
+        if definition.modelfile:
+            if content.manifests or content.modelfile is not None:
                 raise PermanentError(
-                    f"{origin} does not hold all the blobs that its manifest names.", slug="broken-archive"
+                    f"{origin} tells itself what the model is; {definition.modelfile} is for a GGUF file alone.",
+                    slug="broken-archive",
                 )
-    return blob
+            content.modelfile = _get(s3, definition.modelfile)["Body"].read(_TEXT_BYTES)
+        if content.weights:
+            return content.recipe(definition.modelfile or origin)
+        _keep_manifest(content.manifests, staging, definition, origin)
+    return None
 
 
-def _unpack(stream: _Seen, blobs: Path, origin: str) -> bytes:
-    """Write the blobs of an archive; its one manifest is returned. Names decide nothing but a blob's digest."""
-    manifests = []
+def _get(s3: Any, url: str) -> dict[str, Any]:
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    with calling(f"read {url}"):
+        answer: dict[str, Any] = s3.get_object(Bucket=bucket, Key=key)
+    return answer
+
+
+@dataclass
+class _Content:
+    """What an object holds.
+
+    :ivar weights: name and digest of each GGUF file; its blob is written.
+    :ivar manifests: of an exported store.
+    """
+
+    weights: dict[str, str] = field(default_factory=dict)
+    modelfile: bytes | None = None
+    manifests: list[bytes] = field(default_factory=list)
+
+    def recipe(self, place: str) -> dict[str, Any]:
+        """The fields of ``/api/create``.
+
+        :raises PermanentError: when weights and Modelfile do not go together.
+        """
+        if self.manifests:
+            raise PermanentError(f"{place} holds GGUF files and a store of Ollama's.", slug="broken-archive")
+        if self.modelfile is None:
+            return {"files": dict(self.weights)}
+        try:
+            modelfile = parse(self.modelfile.decode("utf-8-sig"), f"The Modelfile of {place}")
+        except UnicodeDecodeError as error:
+            raise PermanentError(
+                f"The Modelfile of {place} is not UTF-8.", slug="broken-modelfile"
+            ) from error
+        files = {}
+        for name in modelfile.weights:
+            path = str(PurePosixPath(name))
+            if path not in self.weights:
+                raise PermanentError(
+                    f"The Modelfile of {place} is made FROM {name}, and there is only "
+                    f"{', '.join(sorted(self.weights))}.",
+                    slug="broken-modelfile",
+                )
+            files[path] = self.weights[path]
+        return {**modelfile.fields, "files": files}
+
+
+def _unpack(stream: _Seen, blobs: Path, origin: str, content: _Content) -> None:
+    """Write the blobs and weights of an archive. Names decide nothing but a blob's digest."""
     try:
         with tarfile.open(fileobj=stream, mode="r|") as archive:  # type: ignore[call-overload]
             for member in archive:
-                blob = _BLOB.match(member.name)
+                if member.isdir():
+                    continue
+                name = str(PurePosixPath(member.name))
                 file = archive.extractfile(member) if member.isreg() else None
-                if file is None or not (blob or _MANIFEST.match(member.name)):
+                if file is not None and (blob := _BLOB.match(name)):
+                    _write(file, blobs, f"sha256:{blob[1]}")
+                elif file is not None and _MANIFEST.match(name):
+                    content.manifests.append(file.read(_TEXT_BYTES))
+                elif file is not None and name == "Modelfile":
+                    content.modelfile = file.read(_TEXT_BYTES)
+                elif file is not None and _WEIGHTS.match(name):
+                    content.weights[name] = _write(file, blobs, None)
+                else:
                     raise PermanentError(
-                        f"{origin} holds '{member.name}', which is no blob or manifest of Ollama's.",
+                        f"{origin} holds '{member.name}', which is no blob or manifest of Ollama's, no GGUF "
+                        "file and no Modelfile.",
                         slug="broken-archive",
                     )
-                if blob:
-                    _write(file, blobs, f"sha256:{blob[1]}")
-                else:
-                    manifests.append(file.read(_MANIFEST_BYTES))
     except tarfile.TarError as error:
         raise PermanentError(
-            f"{origin} is neither a GGUF file nor an archive that ollama_model_archive wrote: {error}.",
+            f"{origin} is neither a GGUF file nor an archive of one, or of a store of Ollama's: {error}.",
             slug="broken-archive",
         ) from error
+
+
+def _keep_manifest(manifests: list[bytes], staging: Path, definition: ModelDefinition, origin: str) -> None:
+    """Let the staging store have the model of an exported store, under the name that it has here."""
     if len(manifests) != 1:
         raise PermanentError(f"{origin} holds {len(manifests)} models, not one.", slug="broken-archive")
-    with suppress(ValueError):
-        if isinstance(json.loads(manifests[0]), dict):
-            return bytes(manifests[0])
-    raise PermanentError(f"The manifest in {origin} is broken.", slug="broken-archive")
+    try:
+        described = json.loads(manifests[0])
+    except ValueError:
+        described = None
+    if not isinstance(described, dict):
+        raise PermanentError(f"The manifest in {origin} is broken.", slug="broken-archive")
+    path = ModelStore(staging).manifest_path(definition.reference)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(manifests[0])
+    if not ModelStore(staging).complete(definition.reference):
+        path.unlink()
+        raise PermanentError(
+            f"{origin} does not hold all the blobs that its manifest names.", slug="broken-archive"
+        )
 
 
 def _write(file: _Seen | IO[bytes], blobs: Path, expected: str | None) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ollama_worker import log
 from ollama_worker.engine.client import OllamaClient
@@ -41,7 +42,7 @@ def ensure_in_store(
     :raises StoppingError: when the worker is told to stop meanwhile.
     """
     own = definition if definition is not None and definition.origin else None
-    wanted = f"{own.origin} {own.digest or ''}" if own else ""
+    wanted = own.origin_mark if own else ""
 
     def there() -> bool:
         return store.complete(model) and store.origin(model) == wanted
@@ -61,9 +62,9 @@ def ensure_in_store(
             return False
         staging = store.staging(model)
         progress = Progress(model, stopping)
-        blob = bring(own, staging, region, progress) if own else None
-        if own is None or blob is not None:
-            _with_engine(staging, model, blob, environment, progress, stopping)
+        recipe = bring(own, staging, region, progress) if own else None
+        if own is None or recipe is not None:
+            _with_engine(staging, model, recipe, environment, progress, stopping)
         published = store.publish(staging)
         if not store.complete(model):
             raise EngineError(
@@ -77,21 +78,21 @@ def ensure_in_store(
 def _with_engine(
     staging: Path,
     model: str,
-    blob: str | None,
+    recipe: Mapping[str, Any] | None,
     environment: Mapping[str, str],
     progress: Progress,
     stopping: Callable[[], bool],
 ) -> None:
-    """Have an engine pull the model into the staging store, or make it of the blob with a GGUF."""
+    """Have an engine pull the model into the staging store, or make it of weights that are there."""
     engine = EngineProcess(staging, environment)
     try:
         engine.wait_until_ready(_READY_SECONDS, stopping)
         client = OllamaClient(engine.url, silence_seconds=300.0, connections=1)
         try:
-            if blob is None:
+            if recipe is None:
                 client.pull(model, progress)
             else:
-                client.create(model, blob, progress)
+                client.create(model, recipe, progress)
         finally:
             client.close()
     finally:

@@ -11,7 +11,7 @@ import base64
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -112,9 +112,9 @@ class Inference:
                 return before + template.render(body["template"], {"System": system, "Prompt": prompt})
             except template.TemplateError as error:
                 raise ApiError(500, str(error)) from error
-        messages = [{"role": "system", "content": system}] if system else []
+        messages = [*self._first_messages(call), *([{"role": "system", "content": system}] if system else [])]
         marks = "".join(f"[img-{n}]" for n in range(len(body.get("images") or [])))
-        return before + runner.apply_template([*messages, {"role": "user", "content": marks + prompt}])
+        return before + self._writer(call, runner)([*messages, {"role": "user", "content": marks + prompt}])
 
     # --- chat
     # --------------------------------------------------------------------------------------------------
@@ -137,10 +137,12 @@ class Inference:
                 yield _answer(call, message=nothing, done=True, done_reason="load")
                 return
             system = self._store.text(call.model, library.SYSTEM_TYPE)
+            first = self._first_messages(call)
             if system and messages[0].get("role") != "system":
-                messages.insert(0, {"role": "system", "content": system})
+                first.insert(0, {"role": "system", "content": system})
+            messages = [*first, *messages]
             images = [image for message in messages for image in message.get("images") or []]
-            prompt = _chat_prompt(runner, messages, truncate=call.truncate)
+            prompt = _chat_prompt(runner, self._writer(call, runner), messages, truncate=call.truncate)
             for chunk in _completion(call, runner, prompt, images):
                 message = {"role": "assistant", "content": chunk["content"]}
                 if chunk["done"]:
@@ -216,6 +218,18 @@ class Inference:
             cancellation=cancellation,
         )
 
+    def _first_messages(self, call: _Call) -> list[Body]:
+        """The messages of a Modelfile, with which every conversation begins."""
+        return list(json.loads(self._store.text(call.model, library.MESSAGES_TYPE) or "[]"))
+
+    def _writer(self, call: _Call, runner: Runner) -> Callable[[list[Body]], str]:
+        """What makes a prompt of messages: the template of a Modelfile, else the one in the weights."""
+        own = self._store.text(call.model, library.TEMPLATE_TYPE)
+        in_weights = gguf.read(self._store.weights(call.model)).get("tokenizer.chat_template")
+        if own in {"", library.TEMPLATE, in_weights}:
+            return runner.apply_template
+        return lambda messages: template.render_chat(own, messages)
+
     def _profile(self, call: _Call, *, embedding: bool = False) -> Profile:
         weights = self._store.weights(call.model)
         metadata = gguf.read(weights)
@@ -263,7 +277,9 @@ def _durations(call: _Call, loaded: float, chunk: Body) -> Body:
     }
 
 
-def _chat_prompt(runner: Runner, messages: list[Body], *, truncate: bool) -> str:
+def _chat_prompt(
+    runner: Runner, write: Callable[[list[Body]], str], messages: list[Body], *, truncate: bool
+) -> str:
     """The prompt of a conversation; the oldest messages are left out when it does not fit and may be cut."""
     plain, image = [], 0
     for message in messages:
@@ -273,12 +289,12 @@ def _chat_prompt(runner: Runner, messages: list[Body], *, truncate: bool) -> str
             image += 1
         content = marks + str(message.get("content") or "")
         plain.append({"role": message.get("role", "user"), "content": content})
-    prompt = runner.apply_template(plain)
+    prompt = write(plain)
     if not truncate:
         return prompt
     for start in range(len(plain)):
         systems = [message for message in plain[:start] if message["role"] == "system"]
-        prompt = runner.apply_template(systems + plain[start:])
+        prompt = write(systems + plain[start:])
         if len(runner.tokenize(prompt)) <= runner.profile.num_ctx:
             break
     return prompt

@@ -12,7 +12,7 @@ from pasture_local.engine import gguf, names
 from pasture_local.engine.names import ModelName
 
 # What makes a prompt of a system text and a question for SmolLM2: its ChatML, as Ollama's library has it.
-_TEMPLATE = """{{ if .System }}<|im_start|>system
+TEMPLATE = """{{ if .System }}<|im_start|>system
 {{ .System }}<|im_end|>
 {{ end }}{{ if .Prompt }}<|im_start|>user
 {{ .Prompt }}<|im_end|>
@@ -32,6 +32,7 @@ TEMPLATE_TYPE = _MEDIA + "template"
 SYSTEM_TYPE = _MEDIA + "system"
 PARAMETERS_TYPE = _MEDIA + "params"
 LICENSE_TYPE = _MEDIA + "license"
+MESSAGES_TYPE = _MEDIA + "messages"
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,24 @@ def find(name: ModelName) -> Release | None:
     if name not in map(names.parse, _NAMES):
         return None
     weights = _weights()
+    parameters = {"stop": ["<|im_start|>", "<|im_end|>"]}
+    layers = (
+        Layer(MODEL_TYPE, weights),
+        Layer(TEMPLATE_TYPE, TEMPLATE.encode()),
+        Layer(SYSTEM_TYPE, _SYSTEM.encode()),
+        Layer(LICENSE_TYPE, _LICENSE.encode()),
+        Layer(PARAMETERS_TYPE, json.dumps(parameters, separators=(",", ":")).encode()),
+    )
+    return Release(config_of(weights), layers)
+
+
+def config_of(weights: Path) -> dict[str, object]:
+    """What a model's config says of its weights.
+
+    :raises NotGgufError: when they are no GGUF file.
+    """
     metadata = gguf.read(weights)
-    config: dict[str, object] = {
+    return {
         "model_format": "gguf",
         "model_family": metadata["general.architecture"],
         "model_families": [metadata["general.architecture"]],
@@ -72,15 +89,6 @@ def find(name: ModelName) -> Release | None:
         "architecture": "amd64",
         "os": "linux",
     }
-    parameters = {"stop": ["<|im_start|>", "<|im_end|>"]}
-    layers = (
-        Layer(MODEL_TYPE, weights),
-        Layer(TEMPLATE_TYPE, _TEMPLATE.encode()),
-        Layer(SYSTEM_TYPE, _SYSTEM.encode()),
-        Layer(LICENSE_TYPE, _LICENSE.encode()),
-        Layer(PARAMETERS_TYPE, json.dumps(parameters, separators=(",", ":")).encode()),
-    )
-    return Release(config, layers)
 
 
 def _weights() -> Path:

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from pasture_local.engine import gguf, library, names
+from pasture_local.engine import gguf, library, names, template
 from pasture_local.engine.errors import ApiError
 from pasture_local.engine.scheduler import Loaded, Scheduler
-from pasture_local.engine.store import NotFoundError, Store, Stored
+from pasture_local.engine.store import DigestError, NotFoundError, Store, Stored
 
 Body = dict[str, Any]
 
@@ -117,37 +119,78 @@ class Models:
         yield {"status": "success"}
 
     def create(self, body: Body) -> Iterator[Body]:
-        """``POST /api/create`` of a model from another one, with a system text, template or parameters of its own."""
+        """``POST /api/create``: a model from another one, or from GGUF files, and what a Modelfile says.
+
+        The order of the checks, and their words, are those of Ollama's server/create.go.
+        """
         try:
             name = names.parse(_given(body))
         except names.InvalidNameError as error:
             raise ApiError(400, "invalid model name") from error
-        if not body.get("from"):
-            raise ApiError(400, "neither 'from' or 'files' was specified")
-        base = self._get(str(body["from"]))
-        given: dict[str, bytes] = {}
-        for field, media_type in (
-            ("system", library.SYSTEM_TYPE),
-            ("template", library.TEMPLATE_TYPE),
-            ("license", library.LICENSE_TYPE),
-        ):
-            if body.get(field):
-                given[media_type] = str(body[field]).encode()
-        if body.get("parameters"):
+        if body.get("adapters"):
+            raise ApiError(400, "LoRA adapters are no longer supported")
+        if body.get("from"):
+            base = self._get(str(body["from"]))
+            config = {key: value for key, value in base.config.items() if key != "rootfs"}
             before = json.loads(self._store.text(base, library.PARAMETERS_TYPE) or "{}")
-            given[library.PARAMETERS_TYPE] = json.dumps({**before, **body["parameters"]}).encode()
-        layers = [
-            library.Layer(layer.media_type, self._store.blob_path(layer.digest))
-            for layer in base.layers
-            if layer.media_type not in given
-        ]
-        layers += [library.Layer(media_type, content) for media_type, content in given.items()]
-        config = {key: value for key, value in base.config.items() if key != "rootfs"}
-        for progress in self._store.pull(name, library.Release(config, tuple(layers))):
+            layers = [
+                library.Layer(layer.media_type, self._store.blob_path(layer.digest)) for layer in base.layers
+            ]
+        elif body.get("files"):
+            yield {"status": "parsing GGUF"}
+            weights = self._files(body["files"])
+            config, before = library.config_of(weights), {}
+            layers = [library.Layer(library.MODEL_TYPE, weights)]
+            found = gguf.read(weights).get("tokenizer.chat_template")
+            if found and not body.get("template"):
+                # Ollama takes its own template that is most like it; llama.cpp, which makes the prompts here, this one.
+                layers.append(library.Layer(library.TEMPLATE_TYPE, str(found).encode()))
+        else:
+            raise ApiError(400, "neither 'from' or 'files' was specified")
+        try:
+            template.render_chat(str(body.get("template") or ""), [{"role": "user", "content": ""}])
+        except template.TemplateError as error:
+            raise ApiError(400, f"template error: {error}") from error
+        given = _texts(body, before)
+        kept = [layer for layer in layers if layer.media_type not in {new.media_type for new in given}]
+        for progress in self._store.pull(name, library.Release(config, (*kept, *given))):
             if progress.completed:
                 yield {"status": f"using existing layer {progress.blob.digest}"}
         yield {"status": "writing manifest"}
         yield {"status": "success"}
+
+    def _files(self, files: Any) -> Path:
+        """The weights among the ``files`` of a request, which is the one GGUF file that this engine takes."""
+        if not isinstance(files, dict) or len(files) != 1:
+            raise ApiError(400, "the embedded engine makes models of one GGUF file")
+        ((path, digest),) = files.items()
+        if path.startswith("/") or ".." in path.split("/"):
+            raise ApiError(400, f"file path must be relative: {path}")
+        if not self._store.has_blob(str(digest)):
+            raise ApiError(400, f"blob not found for {path} (digest {digest})")
+        weights = self._store.blob_path(str(digest))
+        try:
+            gguf.read(weights)
+        except (gguf.NotGgufError, struct.error) as error:
+            raise ApiError(400, "supplied file was not in GGUF format") from error
+        return weights
+
+    def has_blob(self, digest: str) -> bool:
+        """``HEAD /api/blobs/:digest``."""
+        return self._store.has_blob(digest)
+
+    def put_blob(self, digest: str, body: Iterable[bytes]) -> bool:
+        """``POST /api/blobs/:digest``; whether it is a new one."""
+        if self._store.has_blob(digest):
+            # The rest of the request has to be read all the same.
+            for _ in body:
+                pass
+            return False
+        try:
+            self._store.put_blob(digest, body)
+        except DigestError as error:
+            raise ApiError(400, str(error)) from error
+        return True
 
     def copy(self, body: Body) -> None:
         """``POST /api/copy``."""
@@ -177,6 +220,32 @@ class Models:
             return self._store.get(names.parse(given))
         except (names.InvalidNameError, NotFoundError) as error:
             raise ApiError(404, f"model '{given}' not found") from error
+
+
+def _texts(body: Body, parameters: Body) -> list[library.Layer]:
+    """The layers that a request for a new model says itself.
+
+    :param parameters: those of the model that it is made from.
+    """
+    licenses = body.get("license") or []
+    layers = [
+        library.Layer(media_type, str(body[field]).encode())
+        for field, media_type in (
+            ("template", library.TEMPLATE_TYPE),
+            ("system", library.SYSTEM_TYPE),
+        )
+        if body.get(field)
+    ]
+    layers += [
+        library.Layer(library.LICENSE_TYPE, str(text).encode())
+        for text in (licenses if isinstance(licenses, list) else [licenses])
+    ]
+    if body.get("parameters"):
+        merged = json.dumps({**parameters, **body["parameters"]})
+        layers.append(library.Layer(library.PARAMETERS_TYPE, merged.encode()))
+    if body.get("messages"):
+        layers.append(library.Layer(library.MESSAGES_TYPE, json.dumps(body["messages"]).encode()))
+    return layers
 
 
 def _given(body: Body) -> str:

@@ -24,6 +24,9 @@ Body = dict[str, Any]
 VERSION = "0.33.0-pasture"
 # How often it is looked whether a client has gone, in seconds.
 _WATCH_INTERVAL = 0.1
+_BLOBS = "/api/blobs/"
+# Bytes of a body that are read at a time.
+_PIECE = 1 << 20
 _log = logging.getLogger(__name__)
 
 
@@ -31,6 +34,7 @@ class Routes:
     """What answers which request."""
 
     def __init__(self, models: Models, inference: Inference) -> None:
+        self.models = models
         self.plain: dict[tuple[str, str], Callable[[Body, Cancellation], Body | None]] = {
             ("GET", "/api/version"): lambda _body, _c: {"version": VERSION},
             ("GET", "/api/tags"): lambda _body, _c: models.tags(),
@@ -85,6 +89,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _dispatch(self) -> None:
         path = self.path.partition("?")[0]
+        if path.startswith(_BLOBS) and self.command in {"HEAD", "POST"}:
+            self._blob(path.removeprefix(_BLOBS))
+            return
         method = "GET" if self.command == "HEAD" else self.command
         raw = self._read()
         plain = self.server.routes.plain.get((method, path))
@@ -108,6 +115,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         except Exception as error:
             _log.exception("%s %s", self.command, self.path)
             self._json(500, {"error": str(error)})
+
+    def _blob(self, digest: str) -> None:
+        """``HEAD`` and ``POST /api/blobs/:digest``: is it there, and here it is."""
+        models = self.server.routes.models
+        if self.command == "HEAD":
+            self._send(200 if models.has_blob(digest) else 404, b"", "application/json; charset=utf-8")
+            return
+        try:
+            self._json(201 if models.put_blob(digest, self._pieces()) else 200, None)
+        except ApiError as error:
+            self._json(error.status, {"error": error.message})
+            # What has not been read of the body is no request.
+            self.close_connection = True
 
     def _answer(self, parts: Iterator[Body], body: Body) -> None:
         try:
@@ -155,14 +175,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.flush()
 
     def _read(self) -> bytes:
+        return b"".join(self._pieces())
+
+    def _pieces(self) -> Iterator[bytes]:
+        """The body, as it comes."""
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-            content = b""
             while size := int(self.rfile.readline().split(b";")[0], 16):
-                content += self.rfile.read(size)
+                yield self.rfile.read(size)
                 self.rfile.readline()
             self.rfile.readline()
-            return content
-        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            return
+        left = int(self.headers.get("Content-Length") or 0)
+        while left and (piece := self.rfile.read(min(left, _PIECE))):
+            left -= len(piece)
+            yield piece
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[Cancellation]:

@@ -13,9 +13,10 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,15 @@ from pasture_local.engine.names import ModelName
 
 _MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 _CHUNK = 1 << 20
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class NotFoundError(Exception):
     """The store has no model of that name."""
+
+
+class DigestError(ValueError):
+    """A blob is not what its digest says."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,31 @@ class Store:
     def blob_path(self, digest: str) -> Path:
         """Where a blob is, or would be."""
         return self._blobs / digest.replace(":", "-")
+
+    def has_blob(self, digest: str) -> bool:
+        """Whether a blob of that digest (``sha256:...``) is there."""
+        return bool(_DIGEST.fullmatch(digest)) and self.blob_path(digest).is_file()
+
+    def put_blob(self, digest: str, body: Iterable[bytes]) -> None:
+        """Store a blob.
+
+        :raises DigestError: when it is another one, or the digest is none.
+        """
+        if not _DIGEST.fullmatch(digest):
+            raise DigestError("invalid digest format")
+        self._blobs.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=self._blobs, prefix="upload-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                for chunk in body:
+                    file.write(chunk)
+            found = _digest(Path(temporary))
+            if found != digest:
+                raise DigestError(f'digest mismatch, expected "{digest}", got "{found}"')
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(self.blob_path(digest))
+        finally:
+            Path(temporary).unlink(missing_ok=True)
 
     def list(self) -> list[Stored]:
         """All models, the newest first."""

@@ -8,8 +8,9 @@ with the trimming ``{{-`` and ``-}}``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+_FIELDS = {"System", "Prompt", "Response"}
 _ACTION = re.compile(r"(\s*)\{\{(-?)\s*(.*?)\s*(-?)\}\}(\s*)", re.DOTALL)
 
 
@@ -17,9 +18,29 @@ class TemplateError(ValueError):
     """The template has a part that is not known here, or is not balanced."""
 
 
-def render(template: str, values: Mapping[str, str]) -> str:
-    """Fill a template. It ends where ``{{ .Response }}`` is: what follows comes after the answer.
+def render_chat(template: str, messages: Iterable[Mapping[str, str]]) -> str:
+    """The prompt of a conversation: the template once for each turn, as Ollama fills one without ``.Messages``.
 
+    https://github.com/ollama/ollama/blob/main/template/template.go (Execute)
+
+    :raises TemplateError: when it cannot be filled.
+    """
+    output: list[str] = []
+    turn: dict[str, str] = {}
+    before = {"system": ("Prompt", "Response"), "user": ("Response",), "assistant": ()}
+    for message in messages:
+        role = message["role"]
+        if any(turn.get(field) for field in before.get(role, ())):
+            output.append(render(template, turn, whole=True))
+            turn = {}
+        turn[{"system": "System", "user": "Prompt"}.get(role, "Response")] = message["content"]
+    return "".join([*output, render(template, turn)])
+
+
+def render(template: str, values: Mapping[str, str], *, whole: bool = False) -> str:
+    """Fill a template.
+
+    :param whole: also what comes after the answer; else it ends where ``{{ .Response }}`` is.
     :raises TemplateError: when it cannot be filled.
     """
     output: list[str] = []
@@ -36,9 +57,9 @@ def render(template: str, values: Mapping[str, str]) -> str:
         elif text == "end" and len(wanted) > 1:
             wanted.pop()
         elif match := re.fullmatch(r"\.(\w+)", text):
-            if match[1] == "Response" and all(wanted):
-                return "".join(output)
-            if match[1] not in values and match[1] != "Response":
+            if match[1] == "Response" and all(wanted) and not whole:
+                return "".join([*output, values.get("Response", "")])
+            if match[1] not in _FIELDS:
                 raise TemplateError(f"template: can't evaluate field {match[1]}")
             if all(wanted):
                 output.append(values.get(match[1], ""))

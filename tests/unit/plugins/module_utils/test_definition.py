@@ -11,11 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pasture.ollama.plugins.module_utils import _catalogue
 from ansible_collections.pasture.ollama.plugins.module_utils._definition import (
-    CAPABILITIES,
     MAX_BYTES,
-    OPTIONS,
     Definition,
     DefinitionError,
     check_registry,
@@ -24,7 +21,6 @@ from ansible_collections.pasture.ollama.plugins.module_utils._definition import 
     encode,
     split_reference,
 )
-from ansible_collections.pasture.ollama.plugins.module_utils._mime_types import SUFFIXES
 
 
 def refusal(spec: Any) -> str:
@@ -96,6 +92,11 @@ def test_a_model_outside_the_catalogue_needs_inputs_and_outputs() -> None:
         ({"name": "llama2", "from": "https://x/y"}, "not of the form s3://bucket/key"),
         ({"name": "llama2", "from": "s3://models/a.gguf", "digest": "abc"}, "not a SHA-256"),
         ({"name": "llama2", "digest": "0" * 64}, "has a digest but no 'from'"),
+        ({"name": "llama2", "modelfile": "s3://models/Modelfile"}, "has a Modelfile but no 'from'"),
+        (
+            {"name": "llama2", "from": "s3://models/a.gguf", "modelfile": "Modelfile"},
+            "has its Modelfile at 'Modelfile', which is not of the form s3://bucket/key",
+        ),
         ({"name": "llama2", "options": {"stop": ["x" * 4096]}}, f"and a parameter holds {MAX_BYTES}"),
     ],
 )
@@ -130,51 +131,20 @@ def test_registries_that_parameter_store_would_refuse(registry: str) -> None:
         check_registry(registry)
 
 
-# What each option can be, from the table that checks it.
-_VALUES = {int: st.integers(-1, 10**6), float: st.floats(0, 2), bool: st.booleans(), str: st.text(max_size=5)}
-options = st.dictionaries(st.sampled_from(sorted(OPTIONS)), st.none(), max_size=6).flatmap(
-    lambda chosen: st.fixed_dictionaries(
-        {
-            name: st.lists(st.text(max_size=5), max_size=3)
-            if list in OPTIONS[name]
-            else st.one_of([_VALUES[kind] for kind in OPTIONS[name]])
-            for name in chosen
-        }
-    )
-)
-parts = st.from_regex(r"\A[a-z0-9_][A-Za-z0-9_.-]{0,20}\Z")
-types = st.lists(st.sampled_from([*SUFFIXES, "image/*"]), min_size=1, max_size=8)
-specs = st.one_of(
-    st.sampled_from(_catalogue.names()),
-    st.fixed_dictionaries(
-        {
-            "name": parts,
-            "inputs": types,
-            "outputs": st.lists(st.sampled_from(sorted(SUFFIXES)), min_size=1, max_size=3),
-        },
-        optional={
-            "tag": parts,
-            "options": options,
-            "capabilities": st.lists(st.sampled_from(CAPABILITIES), unique=True),
-            "context_length": st.integers(1, 10**7),
-            "from": st.just("s3://models/a.gguf"),
-        },
-    ),
-)
-
-
-@given(specs)
-def test_what_is_stored_is_what_is_read(spec: Any) -> None:
-    model = define(spec)
+@given(data=st.data())
+def test_what_is_stored_is_what_is_read(specs: st.SearchStrategy[Any], data: st.DataObject) -> None:
+    model = define(data.draw(specs))
     text = encode(model)
     assert len(text.encode()) <= MAX_BYTES
     assert decode(text, "p") == model
     assert split_reference(model.reference) == (model.name, model.tag)
 
 
-@given(specs, st.dictionaries(st.text(max_size=8), st.integers(), max_size=3))
-def test_keys_of_later_releases_are_ignored(spec: Any, later: dict[str, int]) -> None:
-    model = define(spec)
+@given(data=st.data(), later=st.dictionaries(st.text(max_size=8), st.integers(), max_size=3))
+def test_keys_of_later_releases_are_ignored(
+    specs: st.SearchStrategy[Any], data: st.DataObject, later: dict[str, int]
+) -> None:
+    model = define(data.draw(specs))
     stored = {f"x-{key}": value for key, value in later.items()} | json.loads(encode(model))
     assert decode(json.dumps(stored), "p") == model
 

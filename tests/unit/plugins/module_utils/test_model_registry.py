@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
-import json
+import importlib
+import sys
 from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,14 +19,17 @@ from hypothesis import strategies as st
 
 from ansible_collections.pasture.ollama.plugins.module_utils import _catalogue
 from ansible_collections.pasture.ollama.plugins.module_utils._definition import decode, define
+from ansible_collections.pasture.ollama.plugins.module_utils._mime_types import suffixes_of
 from ansible_collections.pasture.ollama.plugins.module_utils._model_registry import (
     SEEDED_TAG,
     LeftOver,
     RegisteredModel,
+    definition_state,
     reference_of,
     registered,
 )
 from ansible_collections.pasture.ollama.plugins.module_utils._resource import ensure
+from ansible_collections.pasture.ollama.plugins.module_utils._routing import Bucket, event_patterns
 
 REGISTRY = "/pasture/docs"
 PARAMETER = f"{REGISTRY}/models/llama3.1/8b"
@@ -165,14 +171,40 @@ def test_whatever_lies_in_a_registry_can_be_listed_and_removed(store: Store, res
     assert store.values == {}
 
 
-@given(
-    st.sampled_from(_catalogue.names()), st.dictionaries(st.sampled_from(["seed", "top_k"]), st.integers())
-)
-def test_what_is_registered_is_what_workers_read(name: str, options: dict[str, int]) -> None:
+@pytest.fixture(scope="module")
+def worker() -> ModuleType:
+    """The worker's reader of definitions. It is a distribution of its own, which is not installed here."""
+    folder = Path(_catalogue.__file__).parents[2] / "image" / "src" / "ollama_worker"
+    sys.path.insert(0, str(folder.parent))
+    try:
+        return importlib.import_module("ollama_worker.model")
+    finally:
+        sys.path.remove(str(folder.parent))
+
+
+@given(data=st.data())
+def test_module_store_worker_and_rules_mean_the_same_model(
+    specs: st.SearchStrategy[Any], worker: ModuleType, data: st.DataObject
+) -> None:
+    """What a user writes goes through the registry, and worker and event rule make the same of it."""
     store = Store()
-    resource = model(store, {"name": name, "options": options})
+    resource = model(store, data.draw(specs))
     ensure(resource)
     assert not ensure(resource).changed
-    assert decode(store.values[resource.parameter], "p") == resource.definition
     assert reference_of(resource.parameter, REGISTRY) == resource.name
-    assert json.loads(store.values[resource.parameter])["schema_version"] == 1
+    stored = store.values[resource.parameter]
+    read = worker.parse_definition(stored, resource.parameter)
+    for key, value in definition_state(resource.definition).items():
+        theirs = getattr(read, "origin" if key == "from" else key)
+        assert (list(theirs) if isinstance(theirs, tuple) else theirs) == value, key
+    assert read.reference == resource.definition.reference
+    assert resource.parameter == f"/pasture/docs/models/{read.name}/{read.tag}"
+    # The rule takes the keys of these types, and no others.
+    suffixes = suffixes_of(read.inputs)
+    patterns = event_patterns("docs", "documents", read.inputs, [Bucket()], False) if suffixes else []
+    found = {
+        match["suffix"]["equals-ignore-case"]
+        for rule in patterns
+        for match in rule["pattern"]["detail"]["object"]["key"]
+    }
+    assert found == set(suffixes)

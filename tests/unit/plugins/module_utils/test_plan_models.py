@@ -90,6 +90,12 @@ def test_weights_of_ones_own_may_be_fetched_from_where_they_are_and_nowhere_else
         "from": "s3://models/mine.gguf",
     }
     assert statements(plan(own, "llava"))["Weights"]["Resource"] == ["arn:aws:s3:::models/mine.gguf"]
+    with_modelfile = plan({**own, "modelfile": "s3://models/Modelfile"})
+    assert statements(with_modelfile)["Weights"]["Resource"] == [
+        "arn:aws:s3:::models/Modelfile",
+        "arn:aws:s3:::models/mine.gguf",
+    ]
+    assert with_modelfile["models"][0]["modelfile"] == "s3://models/Modelfile"
 
 
 def test_architecture_environment_and_boundary_are_passed_on() -> None:

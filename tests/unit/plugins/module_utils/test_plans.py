@@ -284,9 +284,10 @@ def test_a_worker_reads_its_sources_and_writes_its_results_and_no_others() -> No
 
 
 def test_a_worker_may_fetch_weights_of_the_users_own_and_no_others() -> None:
-    own = processor(model={"from": "s3://weights/llama/8b.tar"})
+    own = processor(model={"from": "s3://weights/llama/8b.gguf", "modelfile": "s3://recipes/Modelfile"})
     assert statements(task_policy(STACK, own, OPTIONS))["Weights"]["Resource"] == [
-        "arn:aws:s3:::weights/llama/8b.tar"
+        "arn:aws:s3:::recipes/Modelfile",
+        "arn:aws:s3:::weights/llama/8b.gguf",
     ]
     assert "Weights" not in statements(task_policy(STACK, processor(), OPTIONS))
 
@@ -423,7 +424,7 @@ def test_no_news_neither_wakes_nor_stops() -> None:
     assert {alarm["missing_data"] for alarm in alarms().values()} == {"notBreaching"}
 
 
-@pytest.mark.parametrize(("idle_minutes", "window"), [(1, 60), (2, 60), (5, 240), (6, 300), (1440, 300)])
+@pytest.mark.parametrize(("idle_minutes", "window"), [(1, 60), (2, 60), (5, 240), (16, 900), (1440, 900)])
 def test_tasks_go_later_than_they_come_but_before_the_service_is_idle(idle_minutes: int, window: int) -> None:
     plan = scaling_plan([{**processor(), "idle_minutes": idle_minutes}], FACT, OPTIONS)
     outstanding, idle = plan["alarms"]

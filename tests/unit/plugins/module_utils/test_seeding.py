@@ -52,11 +52,14 @@ def ended(exit_code: int | None = 0, **task: Any) -> dict[str, Any]:
 
 def test_a_new_file_system_or_other_weights_are_another_mark() -> None:
     model = define("llama3.1:8b")
-    own = define({"name": "llama3.1:8b", "from": "s3://models/a.gguf", "digest": "0" * 64})
+    weights = {"name": "llama3.1:8b", "from": "s3://models/a.gguf", "digest": "0" * 64}
+    own, recipe = define(weights), define({**weights, "modelfile": "s3://models/Modelfile"})
     marks = {
-        _seeding.seeded_mark(definition, system) for definition in (model, own) for system in ("fs-1", "fs-2")
+        _seeding.seeded_mark(definition, system)
+        for definition in (model, own, recipe)
+        for system in ("fs-1", "fs-2")
     }
-    assert len(marks) == 4
+    assert len(marks) == 6
     assert _seeding.seeded_mark(model, "fs-1") == _seeding.seeded_mark(
         define({"name": "llama3.1:8b", "options": {"seed": 1}}), "fs-1"
     )

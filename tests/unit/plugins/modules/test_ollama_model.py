@@ -38,6 +38,7 @@ NONE: dict[str, Any] = dict.fromkeys(
         "options",
         "from",
         "digest",
+        "modelfile",
         "models",
     )
 )
