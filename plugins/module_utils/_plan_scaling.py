@@ -25,7 +25,8 @@ PERIOD_SECONDS = 60
 # Tasks are taken away when fewer would have done for so many minutes. An alarm is evaluated each minute over a window
 # that slides with it, so that the maximum of a longer period lets tasks come as quickly as before and go more slowly.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation-window.html
-LONGEST_WINDOW_MINUTES = 5
+# A capacity provider keeps an idle instance for 15 minutes, so that a task that stays as long costs nothing more.
+LONGEST_WINDOW_MINUTES = 15
 # The number in flight is reported "if in-flight messages exist", and a sum with a missing part is missing.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
 OUTSTANDING = "visible + FILL(in_flight, 0)"

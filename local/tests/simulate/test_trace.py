@@ -6,16 +6,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pasture_local.simulate.trace import TraceError, parse_trace
 
 
-@given(
-    documents=st.integers(1, 100_000),
-    days=st.integers(1, 40),
-)
+@settings(max_examples=30, deadline=None)
+@given(documents=st.integers(1, 100_000), days=st.integers(1, 40))
 def test_a_daily_pattern_has_as_many_documents_as_it_says(documents: int, days: int) -> None:
     trace = parse_trace(f"daily:{documents},days={days}")
     assert trace.total == documents * days

@@ -11,8 +11,9 @@ def add_simulation_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     what = parser.add_argument_group("what is simulated")
     what.add_argument(
-        "trace", help="arrivals: burst:1000 | constant:2,hours=3 | trickle:600 | daily:5000,days=7 | csv:FILE"
-    )
+        "traces", nargs="+", metavar="TRACE",
+        help="arrivals: burst:1000 | constant:2,hours=3 | trickle:600 | daily:5000,days=7 | csv:FILE",
+    )  # fmt: skip
     what.add_argument("--stack", help="the deployed stack whose scaling is read")
     what.add_argument("--processor", help="the processor of that stack")
     what.add_argument(
@@ -30,6 +31,9 @@ def add_simulation_arguments(parser: argparse.ArgumentParser) -> None:
     load.add_argument("--boot-seconds", type=float, default=60.0, help="launch to ECS agent ready")
     load.add_argument("--pull-seconds", type=float, default=40.0, help="image, on a new instance")
     load.add_argument("--load-seconds", type=float, default=20.0, help="model, in each new task")
+    load.add_argument(
+        "--provider-delay", type=float, default=60.0, help="until a capacity provider starts instances"
+    )
     load.add_argument("--metric-delay", type=float, default=60.0, help="until an alarm sees SQS's metrics")
     load.add_argument(
         "--metric-revival",
@@ -38,9 +42,15 @@ def add_simulation_arguments(parser: argparse.ArgumentParser) -> None:
         help="until they come back after six idle hours",
     )
     out = parser.add_argument_group("output")
+    out.add_argument("--brief", action="store_true", help="a line for each trace and scaling")
     out.add_argument("--json", type=Path, metavar="FILE", help="all figures, and the instances over time")
     out.add_argument(
-        "--picture", type=Path, action="append", default=[], metavar="FILE", help="a .png, .svg or .pdf"
+        "--picture",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="of one trace; a .png, .svg or .pdf",
     )
 
 

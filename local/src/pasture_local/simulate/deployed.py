@@ -26,6 +26,17 @@ _SQS = "AWS/SQS"
 # delay of up to 15 minutes" until they come again.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/monitoring-using-cloudwatch.html
 ACTIVE_SECONDS = 6 * 3600
+# What decides in an alarm and in a policy. The rest (when it was changed, in which state it is) would make two readings
+# of the same scaling differ.
+_ALARM = (
+    "AlarmName", "ActionsEnabled", "AlarmActions", "OKActions", "InsufficientDataActions",
+    "Namespace", "MetricName", "Dimensions", "Statistic", "ExtendedStatistic", "Period", "Metrics",
+    "EvaluationPeriods", "DatapointsToAlarm", "Threshold", "ComparisonOperator", "TreatMissingData",
+)  # fmt: skip
+_POLICY = (
+    "PolicyName", "PolicyType", "ResourceId", "AutoScalingGroupName", "StepScalingPolicyConfiguration",
+    "AdjustmentType", "StepAdjustments", "ScalingAdjustment", "MinAdjustmentMagnitude", "Cooldown",
+)  # fmt: skip
 
 
 class ScalingError(ValueError):
@@ -88,7 +99,7 @@ def read(session: Any, stack: str, processor: str) -> Scaling:
     groups = session.client("autoscaling")
     described = groups.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
     policies = {
-        policy["PolicyARN"]: policy
+        policy["PolicyARN"]: _only(_POLICY, policy)
         for client, operation, arguments in (
             (scaling, "describe_scaling_policies", {"ServiceNamespace": "ecs", "ResourceId": resource}),
             (groups, "describe_policies", {"AutoScalingGroupName": name}),
@@ -98,7 +109,7 @@ def read(session: Any, stack: str, processor: str) -> Scaling:
     }
     pages = session.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{name}-")
     acting = [
-        alarm
+        _only(_ALARM, alarm)
         for page in pages
         for alarm in page["MetricAlarms"]
         if any(action in policies for key in ("AlarmActions", "OKActions") for action in alarm.get(key, ()))
@@ -124,6 +135,11 @@ def read(session: Any, stack: str, processor: str) -> Scaling:
         wake_up=told[0] if told else None,
         keeps_metrics=name in kept,
     )
+
+
+def _only(names: Sequence[str], described: Mapping[str, Any]) -> dict[str, Any]:
+    """The named fields of what an API described, as far as they say anything."""
+    return {name: described[name] for name in names if described.get(name) not in (None, [], "")}
 
 
 def _inputs(events: Any, buses: Sequence[str], prefix: str) -> list[dict[str, Any]]:

@@ -33,6 +33,7 @@ class Load:
     boot_seconds: float = 60.0
     pull_seconds: float = 40.0
     load_seconds: float = 20.0
+    provider_seconds: float = 60.0
 
     @property
     def max_tasks(self) -> int:
@@ -107,7 +108,7 @@ class _Plant:
     instances: int = 0
     booting: deque[tuple[int, int]] = field(default_factory=deque)  # (second they are up, instances)
     fresh: int = 0  # instances that have not pulled the image yet
-    wanted_instances: int = 0
+    needs: deque[int] = field(default_factory=deque)  # of instances, minute by minute, not yet acted upon
     surplus_minutes: int = 0
     surplus: int = 0
     idle_since: int | None = None
@@ -162,13 +163,14 @@ class _Plant:
     def capacity_provider(self) -> None:
         """One evaluation of managed scaling, which comes every minute.
 
-        It makes the group as large as the tasks need at once, and smaller after fifteen minutes
-        in which fewer would have done.
+        It makes the group as large as the tasks needed when its metric was taken, if they still do, and
+        smaller after fifteen minutes in which fewer would have done.
         """
         needed = -(-max(self.desired, self.placed) // self.load.tasks_per_instance)
         needed = min(needed, self.load.max_instances)
-        if needed > self.total_instances:
-            self.launch(needed - self.total_instances)
+        self.needs.append(needed)
+        if len(self.needs) > round(self.load.provider_seconds / MINUTE):
+            self.launch(min(self.needs.popleft(), needed) - self.total_instances)
         if needed < self.total_instances:
             self.surplus = max(needed, self.surplus) if self.surplus_minutes else needed
             self.surplus_minutes += 1

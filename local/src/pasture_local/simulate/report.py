@@ -5,16 +5,51 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from rich import box
 from rich.table import Table
 
 from pasture_local.simulate.plant import Record
 from pasture_local.simulate.results import Result
 from pasture_local.simulate.trace import Counts, Times
 
+#: What the runs are compared with, by name.
+BASELINE = "Lakechain"
+#: Columns of the terminal that the brief table needs, at least.
+BRIEF_WIDTH = 112
 _POINTS = 2000
+
+
+@dataclass(frozen=True)
+class Run:
+    """One scaling on one trace."""
+
+    result: Result
+    record: Record
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several scalings on one trace.
+
+    :ivar trace: as the user wrote it.
+    """
+
+    trace: str
+    runs: Sequence[Run]
+
+    @property
+    def results(self) -> list[Result]:
+        """The figures of the runs."""
+        return [run.result for run in self.runs]
+
+    @property
+    def title(self) -> str:
+        """The trace and its size."""
+        return f"{self.trace}: {self.runs[0].result.documents:,} documents"
 
 
 def duration(seconds: float) -> str:
@@ -26,9 +61,10 @@ def duration(seconds: float) -> str:
     return f"{seconds:,.0f} s"
 
 
-def table(trace: str, results: Sequence[Result], currency: str) -> Table:
+def table(compared: Comparison, currency: str) -> Table:
     """The figures of the runs, a column each."""
-    result_table = Table(title=f"{trace}: {results[0].documents:,} documents")
+    results = compared.results
+    result_table = Table(title=compared.title)
     result_table.add_column("")
     for result in results:
         result_table.add_column(result.name, justify="right")
@@ -49,15 +85,48 @@ def table(trace: str, results: Sequence[Result], currency: str) -> Table:
     return result_table
 
 
-def write_json(path: Path, trace: str, results: Sequence[Result], records: Sequence[Record]) -> None:
+def brief(compared: Sequence[Comparison], currency: str) -> Table:
+    """A line for each trace and run; where there is a baseline, with the share of its figures."""
+    lines = Table(box=box.ASCII2, show_edge=False)
+    lines.add_column("trace", no_wrap=True)
+    lines.add_column("scaling", no_wrap=True)
+    headings = ("waited p50", "p95", "share", "hours", "share", "most", "turns", f"{currency} for 1,000")
+    for heading in headings:
+        lines.add_column(heading, justify="right", no_wrap=True)
+    for one in compared:
+        base = next((result for result in one.results if result.name == BASELINE), None)
+        for result in one.results:
+            other = base if result is not base else None
+            lines.add_row(
+                one.trace if result is one.results[0] else "",
+                result.name,
+                duration(result.wait_p50),
+                duration(result.wait_p95),
+                _share(result.wait_p95, other.wait_p95 if other else None),
+                f"{result.instance_hours:,.2f}",
+                _share(result.instance_hours, other.instance_hours if other else None),
+                f"{result.max_instances:,}",
+                f"{result.changes_of_direction:,}",
+                f"{result.cost_per_1000:,.2f}",
+            )
+    return lines
+
+
+def _share(value: float, base: float | None) -> str:
+    return f"{value / base:.2f}" if base else ""
+
+
+def write_json(path: Path, compared: Sequence[Comparison]) -> None:
     """All figures, and the number of instances over time."""
-    runs = []
-    for result, record in zip(results, records, strict=True):
-        seconds, instances = thinned(record, record.instances)
-        runs.append(
-            {**result.as_json(), "instances": {"seconds": seconds.tolist(), "count": instances.tolist()}}
-        )
-    path.write_text(json.dumps({"trace": trace, "runs": runs}, indent=1) + "\n", encoding="utf-8")
+    traces = []
+    for one in compared:
+        runs = []
+        for run in one.runs:
+            seconds, instances = thinned(run.record, run.record.instances)
+            over_time = {"seconds": seconds.tolist(), "count": instances.tolist()}
+            runs.append({**run.result.as_json(), "instances": over_time})
+        traces.append({"trace": one.trace, "runs": runs})
+    path.write_text(json.dumps({"traces": traces}, indent=1) + "\n", encoding="utf-8")
 
 
 def thinned(record: Record, values: Counts) -> tuple[Times, Counts]:
@@ -68,14 +137,14 @@ def thinned(record: Record, values: Counts) -> tuple[Times, Counts]:
     return seconds, padded.reshape(-1, stretch).max(axis=1)
 
 
-def draw(paths: Sequence[Path], trace: str, results: Sequence[Result], records: Sequence[Record]) -> None:
+def draw(paths: Sequence[Path], compared: Comparison) -> None:
     """Documents waiting, tasks and instances over time; the file's ending chooses PNG, SVG or PDF."""
     import matplotlib as mpl  # noqa: PLC0415 - takes a second to import, and the table does not need it
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt  # noqa: PLC0415 - as above
 
-    end = max(result.end_seconds for result in results)
+    end = max(result.end_seconds for result in compared.results)
     unit, scale = next(
         (name, length)
         for name, length, least in (
@@ -86,14 +155,14 @@ def draw(paths: Sequence[Path], trace: str, results: Sequence[Result], records: 
     figure, axes = plt.subplots(3, 1, sharex=True, figsize=(10, 8), constrained_layout=True)
     panels = (("documents waiting", "waiting"), ("tasks ready", "tasks"), ("instances", "instances"))
     for axis, (label, field) in zip(axes, panels, strict=True):
-        for result, record in zip(results, records, strict=True):
-            seconds, values = thinned(record, getattr(record, field))
-            axis.step(seconds / scale, values, where="post", label=result.name)
+        for run in compared.runs:
+            seconds, values = thinned(run.record, getattr(run.record, field))
+            axis.step(seconds / scale, values, where="post", label=run.result.name)
         axis.set_ylabel(label)
         axis.set_ylim(bottom=0)
         axis.grid(alpha=0.3)
     axes[0].legend()
-    axes[0].set_title(f"{trace}: {results[0].documents:,} documents")
+    axes[0].set_title(compared.title)
     axes[-1].set_xlabel(unit)
     for path in paths:
         figure.savefig(path, dpi=120)

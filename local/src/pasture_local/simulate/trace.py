@@ -135,14 +135,13 @@ def _trickle(values: Mapping[str, float]) -> Arrivals:
 
 
 def _daily(values: Mapping[str, float]) -> Arrivals:
-    # A working day as a raised cosine between 07:00 and 19:00, by the minute; nothing at night.
-    minutes = np.arange(24 * 60)
-    hour = minutes / 60.0
+    # A working day as a raised cosine between 07:00 and 19:00, spread over its seconds; nothing at night.
+    hour = np.arange(86_400) / 3600.0
     weight = np.where((hour >= 7) & (hour < 19), 1 - np.cos((hour - 7) / 12 * 2 * np.pi), 0.0)
     days = max(1, int(values.get("days", 1)))
     expected = np.cumsum(np.tile(weight / weight.sum() * values["documents"], days))
     documents = np.diff(np.floor(expected + 1e-6), prepend=0.0).astype(np.int64)
-    return np.arange(days * 24 * 60) * 60.0, documents
+    return np.arange(days * 86_400.0), documents
 
 
 _KINDS: dict[str, Callable[[Mapping[str, float]], Arrivals]] = {
