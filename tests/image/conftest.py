@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The real Containerfile, built with podman on bases that are made here, run against the emulator.
 
-Where podman can neither be found nor installed, one line says that none of this was checked.
+Where podman can neither be found nor installed, or who runs this is not root, one line says that none of this was
+checked.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import pytest
 from worker_cloud import Cloud
 
 HERE = Path(__file__).parent
+# Why nothing of this was checked, when that is so.
+REASON = pytest.StashKey[str]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,11 +30,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.integration)
 
 
-@pytest.fixture(scope="session")
-def bases() -> dict[str, str]:
-    """The build arguments that stand for the images that cannot be pulled here."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Take out what cannot run here, as a whole: a skip would be a line for each test."""
+    mine = [item for item in session.items if "programs" in getattr(item, "fixturenames", ())]
+    if not mine or session.config.option.collectonly:
+        return
     try:
         machine.ensure_programs()
+    except machine.CannotBuildError as error:
+        session.config.stash[REASON] = str(error)
+        session.items[:] = [item for item in session.items if item not in mine]
+        session.config.hook.pytest_deselected(items=mine)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say in one line that, and why, the image was not checked."""
+    if reason := config.stash.get(REASON, ""):
+        terminalreporter.write_line(f"The container image was not checked: {reason}.", yellow=True)
+
+
+@pytest.fixture(scope="session")
+def programs() -> None:
+    """Podman, and what makes bases and a registry: a test that takes this is run only where they are."""
+
+
+@pytest.fixture(scope="session")
+def bases(programs: None) -> dict[str, str]:
+    """The build arguments that stand for the images that cannot be pulled here."""
+    try:
         return {
             "OLLAMA_IMAGE": machine.official(),
             "PYTHON_IMAGE": machine.base("python", machine.PYTHON_PACKAGES),
@@ -97,7 +123,7 @@ def cloud(endpoint: str) -> Cloud:
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[str]:
+def registry(programs: None, tmp_path: Path) -> Iterator[str]:
     """A registry on loopback."""
     with machine.registry(tmp_path / "registry") as address:
         yield address

@@ -59,17 +59,16 @@ def ensure_programs() -> None:
 
     :raises CannotBuildError: where it is not.
     """
+    if os.geteuid() != 0:
+        raise CannotBuildError("making base images of Debian packages needs root")
     if all(shutil.which(program) for program in PROGRAMS):
         return
-    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    if os.geteuid() != 0:
-        raise CannotBuildError("building images of Debian packages needs root")
     if not shutil.which("apt-get"):
         raise CannotBuildError("podman is not installed, and there is no apt-get to install it with")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for arguments in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *PACKAGES]):
         result = subprocess.run(
-            [*sudo, "apt-get", *arguments], env=environment, capture_output=True, text=True, check=False
+            ["apt-get", *arguments], env=environment, capture_output=True, text=True, check=False
         )
         if result.returncode:
             raise CannotBuildError(f"podman cannot be installed: {result.stderr.strip().splitlines()[-1:]}")
@@ -122,6 +121,17 @@ def _without(archive: bytes, names: Sequence[str]) -> bytes:
             }
             if not called & set(names):
                 new.addfile(member, old.extractfile(member) if member.isfile() else None)
+    return result.getvalue()
+
+
+def archive(files: dict[str, bytes]) -> bytes:
+    """A file system's archive with some files, all of them executable."""
+    result = io.BytesIO()
+    with tarfile.open(fileobj=result, mode="w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(content), 0o755
+            tar.addfile(member, io.BytesIO(content))
     return result.getvalue()
 
 

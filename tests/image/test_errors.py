@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
 import sys
-import tarfile
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,12 +54,8 @@ def ensure() -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def tiny(tmp_path: Path) -> dict[str, Any]:
+def tiny(programs: None, tmp_path: Path) -> dict[str, Any]:
     """A build of one file, which takes a second."""
-    try:
-        machine.ensure_programs()
-    except machine.CannotBuildError as error:
-        pytest.skip(f"The container image was not checked: {error}.")
     folder = tmp_path / "source"
     folder.mkdir()
     (folder / "Containerfile").write_text(SIMPLE)
@@ -71,16 +65,6 @@ def tiny(tmp_path: Path) -> dict[str, Any]:
         "build_args": {"BASE": "scratch"},
         "build_options": ["--isolation=chroot", "--pull=never"],
     }
-
-
-def archive(files: dict[str, bytes]) -> bytes:
-    result = io.BytesIO()
-    with tarfile.open(fileobj=result, mode="w") as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size, member.mode = len(content), 0o755
-            tar.addfile(member, io.BytesIO(content))
-    return result.getvalue()
 
 
 @pytest.fixture
@@ -161,7 +145,7 @@ def test_an_engine_for_another_architecture_is_told(
     names = ("usr/bin/ollama", "usr/lib/ollama/llama-server", "usr/lib/ollama/cuda_v13/x.so")
     files = dict.fromkeys(names, ARM_PROGRAM)
     name = "localhost/pasture-test/other-architecture:1"
-    machine.load(name, archive(files))
+    machine.load(name, machine.archive(files))
     worker["build_args"]["OLLAMA_IMAGE"] = name
     message = ensure(repository=f"{registry}/worker", **worker)["msg"]
     assert "OLLAMA_IMAGE is for another architecture than the one built for" in message
@@ -171,7 +155,7 @@ def test_a_build_for_a_platform_whose_programs_do_not_run_here_is_told(
     ensure: Callable[..., dict[str, Any]], tiny: dict[str, Any], registry: str
 ) -> None:
     name = "localhost/pasture-test/arm-program:1"
-    machine.load(name, archive({"bin/program": ARM_PROGRAM}), platform="linux/arm64")
+    machine.load(name, machine.archive({"bin/program": ARM_PROGRAM}), platform="linux/arm64")
     (Path(tiny["source"]) / "Containerfile").write_text('ARG BASE\nFROM ${BASE}\nRUN ["/bin/program"]\n')
     tiny["build_args"]["BASE"] = name
     result = ensure(repository=f"{registry}/tiny", platform="linux/arm64", **tiny)
@@ -183,7 +167,7 @@ def test_an_image_for_another_architecture_is_not_pushed(
     ensure: Callable[..., dict[str, Any]], tiny: dict[str, Any], registry: str
 ) -> None:
     name = "localhost/pasture-test/arm:1"
-    machine.load(name, archive({"file": b""}), platform="linux/arm64")
+    machine.load(name, machine.archive({"file": b""}), platform="linux/arm64")
     original = f"{registry}/public/arm:1"
     machine.podman("tag", name, original)
     machine.podman("push", "--quiet", "--tls-verify=false", original)
