@@ -47,6 +47,8 @@ def networks(client: Client) -> Iterator[tuple[str, str]]:
         for resource in pages(ec2, operation, key):
             if resource["State"] not in ("deleting", "deleted"):
                 yield key, name_tag(resource)
+    for log in pages(ec2, "describe_flow_logs", "FlowLogs"):
+        yield "FlowLogs", name_tag(log)
     for address in ec2.describe_addresses()["Addresses"]:
         yield "Addresses", name_tag(address)
     for template in pages(ec2, "describe_launch_templates", "LaunchTemplates"):
@@ -87,10 +89,18 @@ def stores(client: Client) -> Iterator[tuple[str, str]]:
         yield "LogGroup", group["logGroupName"]
     for parameter in pages(client("ssm"), "describe_parameters", "Parameters"):
         yield "Parameter", parameter["Name"]
+    for repository in pages(client("ecr"), "describe_repositories", "repositories"):
+        yield "Repository", repository["repositoryName"]
+    kms = client("kms")
+    for alias in pages(kms, "list_aliases", "Aliases"):
+        # KMS keeps a deleted key, with its alias, for a week at the least.
+        key = alias.get("TargetKeyId")
+        if key and kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] != "PendingDeletion":
+            yield "Key", alias["AliasName"].removeprefix("alias/")
 
 
 def events(client: Client) -> Iterator[tuple[str, str]]:
-    """Yield buses, rules, functions, alarms and dashboards."""
+    """Yield buses, rules, functions, topics, alarms and dashboards."""
     bridge = client("events")
     for bus in bridge.list_event_buses()["EventBuses"]:
         yield "EventBus", bus["Name"]
@@ -98,6 +108,8 @@ def events(client: Client) -> Iterator[tuple[str, str]]:
             yield "Rule", rule["Name"]
     for function in pages(client("lambda"), "list_functions", "Functions"):
         yield "Function", function["FunctionName"]
+    for topic in pages(client("sns"), "list_topics", "Topics"):
+        yield "Topic", topic["TopicArn"].rsplit(":", 1)[-1]
     watch = client("cloudwatch")
     for kind in ("MetricAlarms", "CompositeAlarms"):
         for alarm in pages(watch, "describe_alarms", kind, AlarmTypes=["MetricAlarm", "CompositeAlarm"]):

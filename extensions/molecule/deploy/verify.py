@@ -4,24 +4,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import boto3
 import pytest
+from asking import (
+    PREFIX,
+    account,
+    auto_scaling_group,
+    only,
+    patterns,
+    security_groups,
+    task_definition,
+)
 
-PREFIX = "pasture-molecule"
 PROCESSORS = ("summarize", "translate")
-
-
-def only(items: list[Any]) -> Any:
-    """Return the one item of a list that must have one."""
-    assert len(items) == 1, items
-    return items[0]
-
-
-@pytest.fixture(scope="module")
-def account() -> str:
-    return str(boto3.client("sts").get_caller_identity()["Account"])
 
 
 @pytest.mark.parametrize("processor", PROCESSORS)
@@ -40,11 +36,7 @@ def test_the_service_stands_at_zero_and_may_grow_to_its_maximum(processor: str) 
 
 @pytest.mark.parametrize("processor", PROCESSORS)
 def test_instances_come_and_go_with_the_tasks(processor: str) -> None:
-    group = only(
-        boto3.client("autoscaling").describe_auto_scaling_groups(
-            AutoScalingGroupNames=[f"{PREFIX}-{processor}"]
-        )["AutoScalingGroups"]
-    )
+    group = auto_scaling_group(processor)
     assert (group["MinSize"], group["DesiredCapacity"], group["MaxSize"]) == (0, 0, 5)
     provider = only(
         boto3.client("ecs").describe_capacity_providers(capacityProviders=[f"{PREFIX}-{processor}"])[
@@ -57,9 +49,7 @@ def test_instances_come_and_go_with_the_tasks(processor: str) -> None:
 
 @pytest.mark.parametrize("processor", PROCESSORS)
 def test_the_container_runs_without_privileges(processor: str) -> None:
-    definition = boto3.client("ecs").describe_task_definition(taskDefinition=f"{PREFIX}-{processor}")[
-        "taskDefinition"
-    ]
+    definition = task_definition(processor)
     container = only(definition["containerDefinitions"])
     assert container["readonlyRootFilesystem"] is True
     assert container["user"] == "1000:1000"
@@ -78,30 +68,22 @@ def test_what_cannot_be_read_ends_in_the_dead_letter_queue(processor: str) -> No
     assert int(redrive["maxReceiveCount"]) == 5
 
 
-def rules(bus: str) -> list[dict[str, Any]]:
-    """Return the patterns of the stack's rules on a bus."""
-    events = boto3.client("events")
-    found = events.list_rules(EventBusName=bus, NamePrefix=PREFIX)["Rules"]
-    # The one without a pattern is on a schedule: it keeps the queues' metrics alive.
-    return [json.loads(rule["EventPattern"]) for rule in found if "EventPattern" in rule]
-
-
-def test_the_first_processor_reads_the_bucket(account: str) -> None:
-    pattern = only(rules("default"))
+def test_the_first_processor_reads_the_bucket() -> None:
+    pattern = only(patterns("default"))
     assert pattern["source"] == ["aws.s3"]
-    assert pattern["detail"]["bucket"]["name"] == [f"{PREFIX}-{account}-eu-west-1-source"]
+    assert pattern["detail"]["bucket"]["name"] == [f"{PREFIX}-{account()}-eu-west-1-source"]
 
 
 def test_the_second_processor_reads_what_the_first_writes() -> None:
-    pattern = only(rules(PREFIX))
+    pattern = only(patterns(PREFIX))
     assert pattern["source"] == ["/pasture/molecule/summarize"]
     assert pattern["detail-type"] == ["document-created"]
 
 
 @pytest.mark.parametrize("kind", ["source", "results"])
-def test_buckets_are_private_and_encrypted(account: str, kind: str) -> None:
+def test_buckets_are_private_and_encrypted(kind: str) -> None:
     s3 = boto3.client("s3")
-    bucket = f"{PREFIX}-{account}-eu-west-1-{kind}"
+    bucket = f"{PREFIX}-{account()}-eu-west-1-{kind}"
     blocked = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
     assert set(blocked.values()) == {True}
     assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
@@ -109,11 +91,9 @@ def test_buckets_are_private_and_encrypted(account: str, kind: str) -> None:
 
 
 def test_nothing_can_be_reached_from_outside() -> None:
-    groups = boto3.client("ec2").describe_security_groups(
-        Filters=[{"Name": "tag:pasture:stack", "Values": ["molecule"]}]
-    )["SecurityGroups"]
+    groups = security_groups()
     assert groups
-    for group in groups:
+    for group in groups.values():
         for permission in group["IpPermissions"]:
             assert not permission["IpRanges"]
             assert not permission["Ipv6Ranges"]
