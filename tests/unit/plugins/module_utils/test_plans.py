@@ -440,6 +440,11 @@ def test_a_service_that_was_just_woken_is_not_idle() -> None:
     assert idle["evaluation_periods"] == 5
 
 
+def test_the_function_runs_one_at_a_time() -> None:
+    # Of two that find the service at 0 the later would decide; one at a time, the second finds it awake.
+    assert scaling_plan([processor()], FACT, OPTIONS)["function"]["reserved_concurrency"] == 1
+
+
 def test_alarms_act_on_the_policies_that_were_made() -> None:
     resource = "service/pasture-docs/pasture-docs-summarize"
     made = alarms(
