@@ -93,10 +93,12 @@ def stores(client: Client) -> Iterator[tuple[str, str]]:
         yield "Repository", repository["repositoryName"]
     kms = client("kms")
     for alias in pages(kms, "list_aliases", "Aliases"):
+        name = alias["AliasName"].removeprefix("alias/")
         # KMS keeps a deleted key, with its alias, for a week at the least.
-        key = alias.get("TargetKeyId")
-        if key and kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] != "PendingDeletion":
-            yield "Key", alias["AliasName"].removeprefix("alias/")
+        if not name.startswith("aws/"):
+            key = kms.describe_key(KeyId=alias["AliasName"])["KeyMetadata"]
+            if key["KeyState"] != "PendingDeletion":
+                yield "Key", name
 
 
 def events(client: Client) -> Iterator[tuple[str, str]]:
