@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from demonstration import Demonstration
+from trial import Account
 
 
 @pytest.fixture(scope="module")
@@ -24,3 +25,12 @@ def fresh(tmp_path: Path) -> Iterator[Demonstration]:
     result = Demonstration(tmp_path / "home")
     yield result
     result.kill()
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Iterator[Account]:
+    """Yield an empty account, in which no request may be made that AWS would not take."""
+    result = Account.fresh(tmp_path / "account")
+    yield result
+    result.end()
+    assert "was refused" not in (tmp_path / "account" / "emulator.log").read_text(encoding="utf-8")

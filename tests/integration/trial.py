@@ -45,6 +45,8 @@ VARIABLES: dict[str, Any] = {
         },
     ],
 }
+# After how many tasks, and then again, a deploy is interrupted. With 1 all is tried that tests of trouble have.
+EVERY = int(os.environ.get("PASTURE_INTERRUPT_EVERY", "12"))
 # Far more than any of them takes.
 DEADLINE = 300.0  # seconds
 
@@ -72,6 +74,13 @@ class Run:
     def text(self) -> str:
         """What it has printed."""
         return self.log.read_text(encoding="utf-8")
+
+    @property
+    def changes(self) -> list[dict[str, Any]]:
+        """The tasks that changed something, or would: ``task`` and, of a run with ``--diff``, ``diff``."""
+        path = self.log.with_suffix(".changes")
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return [json.loads(line) for line in lines]
 
     @property
     def stopped(self) -> bool:
@@ -156,16 +165,16 @@ class Account:
             time.sleep(0.1)
         return True
 
-    def start(self, playbook: str, *, stop_after: int = 0, **variables: Any) -> Run:
-        """Start one of the collection's playbooks."""
+    def start(self, playbook: str | Path, *options: str, stop_after: int = 0, **variables: Any) -> Run:
+        """Start one of the collection's playbooks, or another one by its path, with options of ansible-playbook's."""
         mark = marked.Mark()
-        log = self.folder / f"{len(self._runs):02}-{playbook}.log"
+        log = self.folder / f"{len(self._runs):02}-{Path(playbook).stem}.log"
         theirs = ("AWS_", "PASTURE_", "ANSIBLE_")
         environment = {key: value for key, value in mark.environment().items() if not key.startswith(theirs)}
         environment |= {
             marked.VARIABLE: mark.environment()[marked.VARIABLE],
             "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).with_name("callback_plugins")),
-            "ANSIBLE_CALLBACKS_ENABLED": "stop_after",
+            "ANSIBLE_CALLBACKS_ENABLED": "stop_after,changes",
             "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build" / "dev"),
             "ANSIBLE_HOME": str(self.folder / "ansible"),
             "ANSIBLE_LOCALHOST_WARNING": "False",
@@ -175,6 +184,7 @@ class Account:
             "AWS_ENDPOINT_URL": self.url,
             "AWS_MAX_ATTEMPTS": "2",
             "LC_ALL": "C.UTF-8",
+            "PASTURE_CHANGES": str(log.with_suffix(".changes")),
             "PASTURE_STOP_AFTER": str(stop_after),
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         }
@@ -182,9 +192,10 @@ class Account:
             process = subprocess.Popen(
                 [
                     str(BIN / "ansible-playbook"),
-                    f"pasture.ollama.{playbook}",
+                    str(playbook) if isinstance(playbook, Path) else f"pasture.ollama.{playbook}",
                     "-e",
                     json.dumps({**VARIABLES, **variables}),
+                    *options,
                 ],
                 env=environment,
                 cwd=self.folder,
