@@ -15,7 +15,11 @@ Sources:
 - families: C(details.family) of Ollama's C(/api/tags), which is the architecture that the weights name;
 - shapes: C(num_hidden_layers), C(num_key_value_heads), C(head_dim), C(sliding_window) of the C(config.json)
   that the authors publish. DeepSeek's latent attention is counted as full attention, as the weights in
-  the library were converted before llama.cpp stored it compressed.
+  the library were converted before llama.cpp stored it compressed. Of hybrid models (qwen35, nemotron_h) the
+  layers with attention are counted: the state of the others does not grow. Gemma 4's full layers have fewer heads
+  than its windowed ones, and are counted like those. From other places than a config.json: ministral3
+  (https://arxiv.org/abs/2601.08584), olmo3 (allenai/OLMo-core, TransformerConfig), qwen35, nemotron3 and gemma4
+  (THUDM/slime, scripts/models).
 
 For internal use of this collection only.
 """
@@ -61,6 +65,7 @@ SHAPES: dict[str, tuple[int, int, int, int, int, int]] = {
     "falcon-180b": (80, 8, 64, 64, 0, 80),
     "falcon-40b": (60, 8, 64, 64, 0, 60),
     "falcon-7b": (32, 1, 64, 64, 0, 32),
+    "falcon2-11b": (60, 8, 128, 128, 0, 60),
     "falcon3-10b": (40, 4, 256, 256, 0, 40),
     "falcon3-1b": (18, 4, 256, 256, 0, 18),
     "falcon3-3b": (22, 4, 256, 256, 0, 22),
@@ -77,6 +82,8 @@ SHAPES: dict[str, tuple[int, int, int, int, int, int]] = {
     "gemma3-4b": (34, 4, 256, 256, 1024, 5),
     "gemma3n-e2b": (30, 2, 256, 256, 512, 6),
     "gemma3n-e4b": (35, 2, 256, 256, 512, 7),
+    "gemma4-26b": (30, 8, 256, 256, 1024, 5),
+    "gemma4-31b": (60, 16, 256, 256, 1024, 10),
     "glm4-9b": (40, 2, 128, 128, 0, 40),
     "goliath": (137, 8, 128, 128, 0, 137),
     "gpt-oss-120b": (36, 8, 64, 64, 128, 18),
@@ -104,6 +111,9 @@ SHAPES: dict[str, tuple[int, int, int, int, int, int]] = {
     "llama3.2-3b": (28, 8, 128, 128, 0, 28),
     "llama4": (48, 8, 128, 128, 0, 48),
     "megadolphin": (140, 8, 128, 128, 0, 140),
+    "ministral3-14b": (40, 8, 128, 128, 0, 40),
+    "ministral3-3b": (26, 8, 128, 128, 0, 26),
+    "ministral3-8b": (34, 8, 128, 128, 0, 34),
     "mistral-123b": (88, 8, 128, 128, 0, 88),
     "mistral-22b": (56, 8, 128, 128, 0, 56),
     "mistral-24b": (40, 8, 128, 128, 0, 40),
@@ -114,9 +124,14 @@ SHAPES: dict[str, tuple[int, int, int, int, int, int]] = {
     "mllama-11b": (40, 8, 128, 128, 0, 40),
     "mllama-90b": (100, 8, 128, 128, 0, 100),
     "nemotron-mini": (32, 8, 128, 128, 0, 32),
+    "nemotron3-30b": (6, 2, 128, 128, 0, 6),
     "olmo2-13b": (40, 40, 128, 128, 0, 40),
     "olmo2-7b": (32, 32, 128, 128, 0, 32),
+    "olmo3-32b": (64, 8, 128, 128, 4096, 16),
+    "olmo3-7b": (32, 32, 128, 128, 4096, 8),
     "open-llama-3b": (26, 32, 100, 100, 0, 26),
+    "opencoder-1.5b": (24, 14, 160, 160, 0, 24),
+    "opencoder-8b": (32, 8, 128, 128, 0, 32),
     "phi1.5": (24, 32, 64, 64, 0, 24),
     "phi2": (32, 32, 80, 80, 0, 32),
     "phi3-medium": (40, 10, 128, 128, 0, 40),
@@ -145,10 +160,14 @@ SHAPES: dict[str, tuple[int, int, int, int, int, int]] = {
     "qwen3-480b-a35b": (62, 8, 128, 128, 0, 62),
     "qwen3-8b": (36, 8, 128, 128, 0, 36),
     "qwen3-next-80b": (12, 2, 256, 256, 0, 12),
+    "qwen35-0.8b": (6, 2, 256, 256, 0, 6),
+    "qwen35-27b": (16, 4, 256, 256, 0, 16),
+    "qwen35-35b": (10, 2, 256, 256, 0, 10),
     "smollm-1.7b": (24, 32, 64, 64, 0, 24),
     "smollm-135m": (30, 3, 64, 64, 0, 30),
     "smollm-360m": (32, 5, 64, 64, 0, 32),
     "solar-10.7b": (48, 8, 128, 128, 0, 48),
+    "solar-pro": (64, 10, 128, 128, 0, 64),
     "stablelm-3b": (32, 32, 80, 80, 0, 32),
     "stablelm2-1.6b": (24, 32, 64, 64, 0, 24),
     "stablelm2-12b": (40, 8, 160, 160, 0, 40),
@@ -163,6 +182,7 @@ SHAPES: dict[str, tuple[int, int, int, int, int, int]] = {
     "yi-34b": (60, 8, 128, 128, 0, 60),
     "yi-6b": (32, 4, 128, 128, 0, 32),
     "yi-9b": (48, 4, 128, 128, 0, 48),
+    "yi-coder-1.5b": (24, 16, 128, 128, 0, 24),
 }
 
 #: Model to what is known of it; tags map to (bytes of the weights, context length in tokens, shape or "").
@@ -288,7 +308,7 @@ MODELS: dict[str, ModelRow] = {
         "default_tag": "latest",
         "tags": {
             "latest": (5_011_843_648, 8192, "gemma-7b"),
-            "code": (1_600_000_000, 8192, ""),
+            "code": (1_600_000_000, 8192, "gemma-2b"),
             "2b": (1_551_189_312, 8192, "gemma-2b"),
             "7b": (5_011_843_648, 8192, "gemma-7b"),
             "7b-code": (5_000_000_000, 8192, "gemma-7b"),
@@ -301,8 +321,8 @@ MODELS: dict[str, ModelRow] = {
         "default_tag": "latest",
         "tags": {
             "latest": (3_825_898_144, 16384, "llama-7b"),
-            "code": (3_800_000_000, 16384, ""),
-            "python": (3_800_000_000, 16384, ""),
+            "code": (3_800_000_000, 16384, "llama-7b"),
+            "python": (3_800_000_000, 16384, "llama-7b"),
             "7b": (3_825_898_144, 16384, "llama-7b"),
             "13b": (7_365_948_416, 16384, "llama-13b"),
             "34b": (19_052_048_512, 16384, "codellama-34b"),
@@ -459,7 +479,7 @@ MODELS: dict[str, ModelRow] = {
         "default_tag": "latest",
         "tags": {
             "latest": (776_066_240, 16384, "deepseek-1.3b"),
-            "base": (776_000_000, 16384, ""),
+            "base": (776_000_000, 16384, "deepseek-1.3b"),
             "1.3b": (776_066_240, 16384, "deepseek-1.3b"),
             "6.7b": (3_827_819_904, 16384, "llama-7b"),
             "33b": (18_819_441_824, 16384, "deepseek-33b"),
@@ -623,8 +643,8 @@ MODELS: dict[str, ModelRow] = {
         "default_tag": "latest",
         "tags": {
             "latest": (26_443_602_208, 32768, "mixtral-8x7b"),
-            "v2.5": (26_000_000_000, 32768, ""),
-            "v2.6": (26_000_000_000, 32768, ""),
+            "v2.5": (26_000_000_000, 32768, "mixtral-8x7b"),
+            "v2.6": (26_000_000_000, 32768, "mixtral-8x7b"),
             "8x7b": (26_443_602_208, 32768, "mixtral-8x7b"),
             "8x22b": (79_509_230_688, 65536, "mixtral-8x22b"),
         },
@@ -721,7 +741,7 @@ MODELS: dict[str, ModelRow] = {
         "default_tag": "latest",
         "tags": {
             "latest": (4_210_994_112, 2048, "falcon-7b"),
-            "text": (4_200_000_000, 2048, ""),
+            "text": (4_200_000_000, 2048, "falcon-7b"),
             "7b": (4_210_994_112, 2048, "falcon-7b"),
             "40b": (23_808_462_560, 2048, "falcon-40b"),
             "180b": (101_483_201_440, 2048, "falcon-180b"),
@@ -735,8 +755,8 @@ MODELS: dict[str, ModelRow] = {
         "reads": "text",
         "default_tag": "latest",
         "tags": {
-            "latest": (6_382_534_304, 2048, ""),
-            "11b": (6_382_534_304, 2048, ""),
+            "latest": (6_382_534_304, 2048, "falcon2-11b"),
+            "11b": (6_382_534_304, 2048, "falcon2-11b"),
         },
     },
     "falcon3": {
@@ -779,7 +799,7 @@ MODELS: dict[str, ModelRow] = {
         "default_tag": "latest",
         "tags": {
             "latest": (5_011_844_064, 8192, "gemma-7b"),
-            "text": (5_200_000_000, 8192, ""),
+            "text": (5_200_000_000, 8192, "gemma-7b"),
             "2b": (1_678_447_520, 8192, "gemma-2b"),
             "7b": (5_011_844_064, 8192, "gemma-7b"),
             "2b-instruct": (1_600_000_000, 8192, "gemma-2b"),
@@ -839,13 +859,13 @@ MODELS: dict[str, ModelRow] = {
             "e2b": (7_200_000_000, 131072, ""),
             "e4b": (9_600_000_000, 131072, ""),
             "12b": (7_600_000_000, 262144, ""),
-            "26b": (18_000_000_000, 262144, ""),
-            "31b": (20_000_000_000, 262144, ""),
+            "26b": (18_000_000_000, 262144, "gemma4-26b"),
+            "31b": (20_000_000_000, 262144, "gemma4-31b"),
             "e2b-it-qat": (4_300_000_000, 131072, ""),
             "e4b-it-qat": (6_100_000_000, 131072, ""),
             "12b-it-qat": (7_200_000_000, 262144, ""),
-            "31b-it-qat": (19_000_000_000, 262144, ""),
-            "26b-a4b-it-qat": (16_000_000_000, 262144, ""),
+            "31b-it-qat": (19_000_000_000, 262144, "gemma4-31b"),
+            "26b-a4b-it-qat": (16_000_000_000, 262144, "gemma4-26b"),
         },
     },
     "glm-4.7-flash": {
@@ -952,9 +972,9 @@ MODELS: dict[str, ModelRow] = {
         "reads": "text",
         "default_tag": "latest",
         "tags": {
-            "latest": (2_694_116_160, 8192, ""),
-            "2b": (2_694_116_160, 8192, ""),
-            "8b": (5_797_454_112, 8192, ""),
+            "latest": (2_694_116_160, 8192, "granite-2b"),
+            "2b": (2_694_116_160, 8192, "granite-2b"),
+            "8b": (5_797_454_112, 8192, "granite-8b"),
         },
     },
     "granite3-moe": {
@@ -1080,7 +1100,7 @@ MODELS: dict[str, ModelRow] = {
         "default_tag": "latest",
         "tags": {
             "latest": (4_453_245_792, 32768, "internlm2-7b"),
-            "1m": (4_453_246_048, 262144, ""),
+            "1m": (4_453_246_048, 262144, "internlm2-7b"),
             "1.8b": (1_113_971_584, 32768, "internlm2-1.8b"),
             "7b": (4_453_245_792, 32768, "internlm2-7b"),
             "20b": (11_322_686_976, 32768, "internlm2-20b"),
@@ -1162,7 +1182,7 @@ MODELS: dict[str, ModelRow] = {
         "default_tag": "latest",
         "tags": {
             "latest": (3_826_781_184, 4096, "llama-7b"),
-            "text": (3_800_000_000, 4096, ""),
+            "text": (3_800_000_000, 4096, "llama-7b"),
             "7b": (3_826_781_184, 4096, "llama-7b"),
             "13b": (7_366_808_800, 4096, "llama-13b"),
             "70b": (38_873_223_392, 4096, "llama2-70b"),
@@ -1199,7 +1219,7 @@ MODELS: dict[str, ModelRow] = {
         "default_tag": "latest",
         "tags": {
             "latest": (4_661_211_424, 8192, "llama3-8b"),
-            "text": (4_700_000_000, 8192, ""),
+            "text": (4_700_000_000, 8192, "llama3-8b"),
             "8b": (4_661_211_424, 8192, "llama3-8b"),
             "70b": (39_969_732_096, 8192, "llama3-70b"),
             "70b-text": (40_000_000_000, 8192, "llama3-70b"),
@@ -1454,10 +1474,10 @@ MODELS: dict[str, ModelRow] = {
         "reads": "any",
         "default_tag": "latest",
         "tags": {
-            "latest": (6_000_000_000, 262144, ""),
-            "3b": (3_000_000_000, 262144, ""),
-            "8b": (6_000_000_000, 262144, ""),
-            "14b": (9_100_000_000, 262144, ""),
+            "latest": (6_000_000_000, 262144, "ministral3-8b"),
+            "3b": (3_000_000_000, 262144, "ministral3-3b"),
+            "8b": (6_000_000_000, 262144, "ministral3-8b"),
+            "14b": (9_100_000_000, 262144, "ministral3-14b"),
         },
     },
     "mistral": {
@@ -1562,8 +1582,8 @@ MODELS: dict[str, ModelRow] = {
         "default_tag": "latest",
         "tags": {
             "latest": (26_443_590_560, 32768, "mixtral-8x7b"),
-            "text": (26_000_000_000, 32768, ""),
-            "v0.1": (80_000_000_000, 65536, ""),
+            "text": (26_000_000_000, 32768, "mixtral-8x7b"),
+            "v0.1": (80_000_000_000, 65536, "mixtral-8x22b"),
             "8x7b": (26_443_590_560, 32768, "mixtral-8x7b"),
             "8x22b": (79_521_266_688, 65536, "mixtral-8x22b"),
             "8x22b-text": (80_000_000_000, 65536, "mixtral-8x22b"),
@@ -1605,9 +1625,9 @@ MODELS: dict[str, ModelRow] = {
         "reads": "text",
         "default_tag": "latest",
         "tags": {
-            "latest": (24_000_000_000, 1048576, ""),
+            "latest": (24_000_000_000, 1048576, "nemotron3-30b"),
             "4b": (2_800_000_000, 262144, ""),
-            "30b": (24_000_000_000, 1048576, ""),
+            "30b": (24_000_000_000, 1048576, "nemotron3-30b"),
         },
     },
     "nemotron-3-super": {
@@ -1766,10 +1786,10 @@ MODELS: dict[str, ModelRow] = {
         "reads": "text",
         "default_tag": "latest",
         "tags": {
-            "latest": (4_500_000_000, 65536, ""),
-            "7b": (4_500_000_000, 65536, ""),
-            "32b": (19_000_000_000, 65536, ""),
-            "7b-instruct": (4_500_000_000, 65536, ""),
+            "latest": (4_500_000_000, 65536, "olmo3-7b"),
+            "7b": (4_500_000_000, 65536, "olmo3-7b"),
+            "32b": (19_000_000_000, 65536, "olmo3-32b"),
+            "7b-instruct": (4_500_000_000, 65536, "olmo3-7b"),
         },
     },
     "olmo-3.1": {
@@ -1778,9 +1798,9 @@ MODELS: dict[str, ModelRow] = {
         "reads": "text",
         "default_tag": "latest",
         "tags": {
-            "latest": (19_000_000_000, 65536, ""),
-            "32b": (19_000_000_000, 65536, ""),
-            "32b-instruct": (19_000_000_000, 65536, ""),
+            "latest": (19_000_000_000, 65536, "olmo3-32b"),
+            "32b": (19_000_000_000, 65536, "olmo3-32b"),
+            "32b-instruct": (19_000_000_000, 65536, "olmo3-32b"),
         },
     },
     "olmo2": {
@@ -1822,9 +1842,9 @@ MODELS: dict[str, ModelRow] = {
         "reads": "text",
         "default_tag": "latest",
         "tags": {
-            "latest": (4_736_058_976, 8192, ""),
-            "1.5b": (1_417_775_264, 4096, ""),
-            "8b": (4_736_058_976, 8192, ""),
+            "latest": (4_736_058_976, 8192, "opencoder-8b"),
+            "1.5b": (1_417_775_264, 4096, "opencoder-1.5b"),
+            "8b": (4_736_058_976, 8192, "opencoder-8b"),
         },
     },
     "openhermes": {
@@ -1910,7 +1930,7 @@ MODELS: dict[str, ModelRow] = {
         "default_tag": "latest",
         "tags": {
             "latest": (2_176_177_120, 131072, "phi3-mini"),
-            "medium": (7_900_000_000, 131072, ""),
+            "medium": (7_900_000_000, 131072, "phi3-medium"),
             "3.8b": (2_176_177_120, 131072, "phi3-mini"),
             "14b": (7_897_125_664, 4096, "phi3-medium"),
         },
@@ -2167,12 +2187,12 @@ MODELS: dict[str, ModelRow] = {
         "default_tag": "latest",
         "tags": {
             "latest": (6_600_000_000, 262144, ""),
-            "0.8b": (1_000_000_000, 262144, ""),
+            "0.8b": (1_000_000_000, 262144, "qwen35-0.8b"),
             "2b": (2_700_000_000, 262144, ""),
             "4b": (3_400_000_000, 262144, ""),
             "9b": (6_600_000_000, 262144, ""),
-            "27b": (17_000_000_000, 262144, ""),
-            "35b": (24_000_000_000, 262144, ""),
+            "27b": (17_000_000_000, 262144, "qwen35-27b"),
+            "35b": (24_000_000_000, 262144, "qwen35-35b"),
             "122b": (81_000_000_000, 262144, ""),
         },
     },
@@ -2351,8 +2371,8 @@ MODELS: dict[str, ModelRow] = {
         "reads": "text",
         "default_tag": "latest",
         "tags": {
-            "latest": (13_310_220_288, 4096, ""),
-            "22b": (13_310_220_288, 4096, ""),
+            "latest": (13_310_220_288, 4096, "solar-pro"),
+            "22b": (13_310_220_288, 4096, "solar-pro"),
         },
     },
     "sqlcoder": {
@@ -2406,7 +2426,7 @@ MODELS: dict[str, ModelRow] = {
         "default_tag": "latest",
         "tags": {
             "latest": (982_782_208, 4096, "stablelm2-1.6b"),
-            "zephyr": (983_000_000, 4096, ""),
+            "zephyr": (983_000_000, 4096, "stablelm2-1.6b"),
             "1.6b": (982_782_208, 4096, "stablelm2-1.6b"),
             "12b": (6_968_897_376, 4096, "stablelm2-12b"),
             "12b-text": (7_000_000_000, 4096, "stablelm2-12b"),
@@ -2434,7 +2454,7 @@ MODELS: dict[str, ModelRow] = {
         "default_tag": "latest",
         "tags": {
             "latest": (1_709_888_576, 16384, "starcoder2-3b"),
-            "instruct": (9_100_000_000, 16384, ""),
+            "instruct": (9_100_000_000, 16384, "starcoder2-15b"),
             "3b": (1_709_888_576, 16384, "starcoder2-3b"),
             "7b": (4_042_799_936, 16384, "starcoder2-7b"),
             "15b": (9_065_400_160, 16384, "starcoder2-15b"),
@@ -2647,9 +2667,9 @@ MODELS: dict[str, ModelRow] = {
         "default_tag": "latest",
         "tags": {
             "latest": (5_036_995_104, 131072, "yi-9b"),
-            "1.5b": (866_156_480, 131072, ""),
+            "1.5b": (866_156_480, 131072, "yi-coder-1.5b"),
             "9b": (5_036_995_104, 131072, "yi-9b"),
-            "1.5b-base": (866_000_000, 131072, ""),
+            "1.5b-base": (866_000_000, 131072, "yi-coder-1.5b"),
             "9b-base": (5_000_000_000, 131072, "yi-9b"),
         },
     },

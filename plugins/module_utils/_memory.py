@@ -115,9 +115,10 @@ def _estimated_kv_per_token(size: int) -> float:
     """Bytes per token for weights of unknown shape: above what eight heads of 128 take.
 
     The cache grows with the layers, about with the square root of the weights: 112 KiB at 0.5 GB
-    (qwen3:0.6b), 128 KiB at 4.9 GB (llama3.1:8b), 320 KiB at 43 GB (llama3.1:70b).
+    (qwen3:0.6b), 128 KiB at 4.9 GB (llama3.1:8b), 240 KiB at 6.4 GB (falcon2:11b, which has 60 layers), 320 KiB
+    at 43 GB (llama3.1:70b).
     """
-    return 1024 * (80 + 110 * math.sqrt(size / 4.9e9))
+    return 1024 * (100 + 130 * math.sqrt(size / 4.9e9))
 
 
 def gpu_bytes(weights: Weights, num_ctx: int, slots: int, gpus: int) -> int:

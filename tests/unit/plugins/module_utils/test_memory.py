@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,6 +82,17 @@ def test_the_estimate_for_unknown_shapes_is_above_models_with_the_usual_attentio
                 continue
             estimated = Weights(size, None, context_length)
             assert kv_cache_bytes(estimated, 8192) >= kv_cache_bytes(known, 8192), (size, shape)
+
+
+def test_the_documentation_names_the_models_whose_shape_is_estimated() -> None:
+    page = (Path(_catalogue.__file__).parents[2] / "docs" / "memory.md").read_text(encoding="utf-8")
+    listed = page[page.index("with the catalogue. -->") : page.index("<!-- End of the list. -->")]
+    named = set(listed.split("-->")[1].replace(",", " ").split())
+    assert named == {
+        name
+        for name, row in MODELS.items()
+        if "completion" in row["capabilities"] and not all(shape for *_, shape in row["tags"].values())
+    }
 
 
 def weights_of(size: int, context_length: int, shape: str) -> Weights:
