@@ -66,7 +66,7 @@ demo-down: env-demo ## end what `make demo KEEP=1` left running
 
 # What answers in seconds, and what takes minutes.
 FAST := lint types unit
-SLOW := changelog-lint docs-lint importer sanity units molecule integration
+SLOW := changelog-lint docs-lint importer sanity units molecule integration iam
 
 .PHONY: check
 check: ## the fast loop: lint, types and unit tests
@@ -88,7 +88,7 @@ lint: dev ## ruff, yamllint and ansible-lint (production profile)
 
 .PHONY: types
 types: dev ## mypy --strict
-	$(BIN)/mypy tools benchmarks tests/integration image/src local/src
+	$(BIN)/mypy tools benchmarks tests/integration tests/iam image/src local/src
 	cd $(DEV) && MYPYPATH=. $(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --namespace-packages --explicit-package-bases \
 	  -p ansible_collections.pasture.ollama.plugins.module_utils
 
@@ -107,6 +107,12 @@ integration: dev build ## the worker and the main job on the embedded cloud
 .PHONY: molecule
 molecule: dev ## the scenarios of the roles on the embedded cloud
 	ANSIBLE_COLLECTIONS_PATH=$(DEV) $(BIN)/molecule test --all
+
+# What molecule and integration have recorded, so after them. Status 75: npm's registry cannot be reached.
+.PHONY: iam
+iam: dev ## the recorded calls against the deployed policies (after molecule and integration)
+	@$(BIN)/python tools/policy_simulator.py; status=$$?; \
+	  if [ $$status -eq 0 ]; then $(BIN)/pytest tests/iam; elif [ $$status -ne 75 ]; then exit $$status; fi
 
 .PHONY: image audit
 image: dev ## build the container image on bases made here, and check it (needs root, or podman, mmdebstrap and docker-registry)

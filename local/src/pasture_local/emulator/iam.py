@@ -73,6 +73,12 @@ _PASSES_ROLE = {
     "iam:AddRoleToInstanceProfile": "ec2.amazonaws.com",
     "application-autoscaling:RegisterScalableTarget": "application-autoscaling.amazonaws.com",
 }
+# Operations that tag what they make by a permission of its own, and what they make.
+_TAGS_NEW = {
+    "efs:CreateFileSystem": ("elasticfilesystem:TagResource", "file-system/fs-new"),
+    "efs:CreateAccessPoint": ("elasticfilesystem:TagResource", "access-point/fsap-new"),
+    "kms:CreateKey": ("kms:TagResource", "key/new"),
+}
 # What an operation of EC2 makes. The new thing is asked for as well, and is told by the tags of the request.
 _EC2_MADE = {
     "AllocateAddress": ["elastic-ip"],
@@ -113,6 +119,9 @@ def permissions(call: Call, account: str) -> list[dict[str, Any]]:
 
     ``context`` has the condition keys that only this one of the permissions has.
     """
+    if call.service == "kms" and str(call.parameters.get("KeyId", "")).startswith("alias/"):
+        # An alias stands for its key, which is what is asked for; one that stands for none is not found.
+        return []
     needed: list[dict[str, Any]] = [{"action": action(call), "resources": resources(call, account) or ["*"]}]
     name = f"{call.service}:{call.operation}"
     if name == "s3:CopyObject":
@@ -128,6 +137,16 @@ def permissions(call: Call, account: str) -> list[dict[str, Any]]:
         needed.append({"action": "iam:PassRole", "resources": roles, "context": service})
     if call.service == "ec2" and call.operation in _EC2_MADE:
         needed += _tags_of_new(call, account)
+    if name in _TAGS_NEW and call.parameters.get("Tags"):
+        tagging, made = _TAGS_NEW[name]
+        prefix = tagging.partition(":")[0]
+        needed.append(
+            {
+                "action": tagging,
+                "resources": [f"arn:aws:{prefix}:{call.region}:{account}:{made}"],
+                "context": {f"{prefix}:CreateAction": call.operation},
+            }
+        )
     return needed
 
 

@@ -10,6 +10,7 @@ from moto.autoscaling.models import autoscaling_backends
 from moto.ec2.models import ec2_backends
 from moto.efs.models import efs_backends
 from moto.iam.models import iam_backends
+from moto.kms.models import kms_backends
 
 from pasture_local.emulator.calls import Call
 
@@ -22,7 +23,9 @@ def completed(call: Call, account: str) -> Call:
         backend = ec2_backends[account][call.region]
         if association := parameters.get("AssociationId"):
             tables = [
-                table.id for table in list(backend.route_tables.values()) if association in table.associations
+                table.id
+                for table in list(backend.route_tables.values())
+                if association in table.all_associations_ids
             ]
             found["RouteTableId"] = tables[0] if tables else None
         if name := parameters.get("LaunchTemplateName"):
@@ -36,6 +39,10 @@ def completed(call: Call, account: str) -> Call:
             if profile.name == parameters.get("InstanceProfileName")
         ]
         found["Path"] = next((known.path for known in [*roles, *profiles]), None)
+    if call.service == "kms" and "alias/" in (name := str(parameters.get("KeyId", ""))):
+        alias = "alias/" + name.partition("alias/")[2]
+        keys = list(kms_backends[account][call.region].keys.values())
+        found["KeyId"] = next((key.id for key in keys if alias in key.aliases), None)
     if call.service == "efs" and (target := parameters.get("MountTargetId")):
         targets = efs_backends[account][call.region].mount_targets_by_id
         found["FileSystemId"] = targets[target].file_system_id if target in targets else None
