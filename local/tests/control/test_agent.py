@@ -119,7 +119,7 @@ def test_task_that_ignores_sigterm_is_killed_after_its_stop_timeout(stack: Make)
 def test_unhealthy_task_is_replaced(stack: Make) -> None:
     made = stack(
         SCRIPT,
-        healthCheck={"command": ["CMD-SHELL", "exit 1"], "interval": 1, "retries": 1, "startPeriod": 0},
+        healthCheck={"command": ["CMD-SHELL", "exit 1"], "interval": 5, "retries": 1, "startPeriod": 0},
     )
     made.desire(1)
     wait_for(lambda: len(made.reports("pid")) >= 2, what="a second process")
@@ -159,3 +159,43 @@ def test_fargate_task_runs_once_with_its_overrides(stack: Make) -> None:
     wait_for(lambda: state()["lastStatus"] == "STOPPED", what="the end")
     assert state()["containers"][0]["exitCode"] == 3  # type: ignore[index]
     assert made.reports("extra") == ["x"]
+
+
+# Finishes what it has in hand before it ends, as the worker does.
+INTERRUPTED = """
+import json, signal, time
+def stop(*_):
+    print(json.dumps({"notice": True}), flush=True)
+    time.sleep(1)
+    print(json.dumps({"finished": True}), flush=True)
+    raise SystemExit(0)
+signal.signal(signal.SIGTERM, stop)
+print(json.dumps({"up": True}), flush=True)
+time.sleep(600)
+"""
+
+
+def test_spot_notice_lets_a_task_finish_and_its_replacement_starts_elsewhere(stack: Make) -> None:
+    made = stack(INTERRUPTED)
+    made.desire(1)
+    wait_for(lambda: made.reports("up"), what="a task")
+    [task] = made.tasks()
+    ecs = made.client("ecs")
+    [instance] = ecs.describe_container_instances(
+        cluster=made.name, containerInstances=[task["containerInstanceArn"]]
+    )["containerInstances"]
+    # What the agent does at a notice, with ECS_ENABLE_SPOT_INSTANCE_DRAINING.
+    ecs.update_container_instances_state(
+        cluster=made.name, containerInstances=[instance["containerInstanceArn"]], status="DRAINING"
+    )
+    wait_for(lambda: made.reports("finished"), what="the end of its document")
+    [stopped] = wait_for(lambda: made.tasks("STOPPED"), what="a stopped task")
+    assert stopped["stoppedReason"] == "Task instance draining"
+    assert stopped["containers"][0]["exitCode"] == 0
+    assert not made.tasks(), "nothing new is placed on an instance that drains"
+    # Then the instance goes, and its group starts another.
+    made.client("autoscaling").terminate_instance_in_auto_scaling_group(
+        InstanceId=instance["ec2InstanceId"], ShouldDecrementDesiredCapacity=False
+    )
+    [replacement] = wait_for(made.tasks, what="a replacement")
+    assert replacement["containerInstanceArn"] != instance["containerInstanceArn"]

@@ -27,8 +27,10 @@ class Pool:
     desired: int = 0
     minimum: int = 0
     maximum: int = 0
-    # Container instance ARN -> size, of the instances that take tasks.
+    # Container instance ARN -> size, of all instances in service.
     instances: dict[str, Size] = field(default_factory=dict)
+    # Container instance ARNs of those that are to be emptied: they take no new tasks.
+    draining: set[str] = field(default_factory=set)
     # EC2 instance id -> whether it is protected from scale-in, of all.
     protected: dict[str, bool] = field(default_factory=dict)
 
@@ -89,6 +91,18 @@ class Instances:
                 pool.instances[arn] = self._sizes[instance_id]
         for instance_id in [i for i, (c, _) in self._registered.items() if c == cluster and i not in present]:
             self._deregister(cluster, instance_id)
+        draining = self._draining(cluster)
+        for pool in pools.values():
+            pool.draining = draining & set(pool.instances)
+
+    def _draining(self, cluster: str) -> set[str]:
+        """The instances of a cluster that were set to DRAINING, as the agent does by itself at a Spot notice.
+
+        https://docs.aws.amazon.com/AmazonECS/latest/developerguide/container-instance-draining.html
+        """
+        client = self._cloud.client("ecs")
+        found = client.list_container_instances(cluster=cluster, status="DRAINING")
+        return set(found["containerInstanceArns"])
 
     def _register(self, cluster: str, instance_id: str) -> str:
         if instance_id in self._registered:

@@ -96,6 +96,7 @@ class Agent:
         tasks = self._alive(cluster)
         self._obey(tasks)
         self._lose_instances(cluster, tasks, pools)
+        self._drain(cluster, tasks, pools)
         waiting: dict[str, list[Size]] = defaultdict(list)
         for service in services:
             self._service(cluster, service, tasks, pools, waiting)
@@ -147,6 +148,21 @@ class Agent:
                 managed.stop("The task is unknown to the cluster", told_to=True)
             elif managed.instance and managed.instance not in present:
                 managed.stop("Host EC2 instance terminated", told_to=True)
+
+    def _drain(self, cluster: str, tasks: list[dict[str, Any]], pools: dict[str, Pool]) -> None:
+        """Stop the services' tasks on instances that drain, protected or not: a Spot instance has two minutes.
+
+        https://docs.aws.amazon.com/AmazonECS/latest/developerguide/spot-instance-draining-linux-container.html
+        """
+        draining = {arn for pool in pools.values() for arn in pool.draining}
+        for task in tasks:
+            of_service = task.get("group", "").startswith("service:")
+            if (
+                of_service
+                and task.get("containerInstanceArn") in draining
+                and task["desiredStatus"] == "RUNNING"
+            ):
+                self._ecs.stop_task(cluster=cluster, task=task["taskArn"], reason="Task instance draining")
 
     def _end_services(self, services: list[dict[str, Any]], tasks: list[dict[str, Any]]) -> None:
         """The tasks of a service that was deleted are stopped, protected or not."""
@@ -231,7 +247,8 @@ class Agent:
                 if task["lastStatus"] != "STOPPED"
             ]
         )
-        return capacity.place(size, pool.instances, used)
+        taking = {arn: room for arn, room in pool.instances.items() if arn not in pool.draining}
+        return capacity.place(size, taking, used)
 
     def _launch(
         self, cluster: str, service: dict[str, Any], instance: str, all_tasks: list[dict[str, Any]]
