@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -18,6 +19,7 @@ from worker_cloud import Cloud, Worker, wait_for
 
 from ollama_worker.engine.store import ModelStore
 from ollama_worker.errors import SettingsError
+from ollama_worker.model import parse_definition
 from ollama_worker.schema import make_validator
 from ollama_worker.settings import from_environment
 
@@ -97,6 +99,36 @@ def test_a_gpu_task_on_the_cpu_is_refused(cloud: Cloud, ollama: FakeOllama, tmp_
     assert cloud.outstanding() == 1
 
 
+_WRITTEN_BY_HAND = {
+    "schema_version": 1,
+    "name": "tiny",
+    "tag": "latest",
+    "inputs": ["text/plain"],
+    "outputs": ["text/plain"],
+}
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        ([], "is not a JSON object"),
+        ({"tag": None}, "has no 'tag'; register the model again"),
+        ({"inputs": "text/plain"}, "has no list 'inputs'"),
+        ({"outputs": []}, "has no list 'outputs'"),
+        ({"options": ["seed"]}, "has 'options' that are no object"),
+        ({"from": "tiny.gguf"}, "has 'from': \"tiny.gguf\""),
+        ({"from": "s3://models/tiny.gguf", "digest": 5}, "has 'digest': 5"),
+        ({"schema_version": "1"}, "has no schema_version"),
+    ],
+)
+def test_a_definition_that_was_broken_by_hand_is_one_sentence(broken: object, reason: str) -> None:
+    text = json.dumps({**_WRITTEN_BY_HAND, **broken} if isinstance(broken, dict) else broken)
+    with pytest.raises(SettingsError, match=re.escape(reason)) as told:
+        parse_definition(text, "/pasture/docs/models/tiny/latest")
+    assert "/pasture/docs/models/tiny/latest" in str(told.value)
+    assert parse_definition(json.dumps(_WRITTEN_BY_HAND), "p").reference == "tiny:latest"
+
+
 @pytest.mark.parametrize("definition", ["no json", '{"schema_version": 2, "name": "x"}'])
 def test_a_broken_definition_is_told_and_no_message_is_taken(
     cloud: Cloud, ollama: FakeOllama, tmp_path: Path, definition: str
@@ -110,6 +142,19 @@ def test_a_broken_definition_is_told_and_no_message_is_taken(
     names = ["ApproximateNumberOfMessages"]
     answer = cloud.sqs.get_queue_attributes(QueueUrl=cloud.queue, AttributeNames=names)
     assert answer["Attributes"]["ApproximateNumberOfMessages"] == "1"
+
+
+@pytest.mark.slow
+def test_a_definition_that_is_mended_is_taken_up_by_the_worker_that_waits(
+    cloud: Cloud, ollama: FakeOllama, tmp_path: Path
+) -> None:
+    cloud.ssm.put_parameter(Name=cloud.parameter, Value="{", Type="String", Overwrite=True)
+    cloud.put("a.txt", "text")
+    with Worker(cloud.settings(OLLAMA_HOST=ollama.url), tmp_path) as worker:
+        wait_for(lambda: "model definition" in worker.text(), worker=worker)
+        cloud.define()
+        wait_for(lambda: len(cloud.result_keys()) == 1, 40, worker=worker)
+        assert worker.stop() == 0
 
 
 @pytest.mark.parametrize(

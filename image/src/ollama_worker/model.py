@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,9 @@ from ollama_worker.errors import SettingsError
 
 #: The schema of definitions that this worker reads; it ignores keys it does not know.
 SCHEMA_VERSION = 1
+
+_S3_URL = re.compile(r"s3://[^/\s]+/\S+")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,9 @@ def parse_definition(text: str, parameter: str) -> ModelDefinition:
         )
     context_length = value.get("context_length")
     size = value.get("size")
-    options = value.get("options")
+    options = value.get("options") or {}
+    if not isinstance(options, dict):
+        raise SettingsError(f"The model definition in {parameter} has 'options' that are no object.")
     return ModelDefinition(
         name=_text(value, "name", parameter),
         tag=_text(value, "tag", parameter),
@@ -88,10 +94,10 @@ def parse_definition(text: str, parameter: str) -> ModelDefinition:
         outputs=_list(value, "outputs", parameter),
         context_length=context_length if isinstance(context_length, int) else 0,
         size=size if isinstance(size, int) else 0,
-        options=options if isinstance(options, dict) else {},
-        origin=value["from"] if isinstance(value.get("from"), str) else None,
-        digest=value["digest"] if isinstance(value.get("digest"), str) else None,
-        modelfile=value["modelfile"] if isinstance(value.get("modelfile"), str) else None,
+        options=options,
+        origin=_optional(value, "from", _S3_URL, parameter),
+        digest=_optional(value, "digest", _DIGEST, parameter),
+        modelfile=_optional(value, "modelfile", _S3_URL, parameter),
     )
 
 
@@ -99,6 +105,18 @@ def _text(value: Mapping[str, Any], name: str, parameter: str) -> str:
     text = value.get(name)
     if not isinstance(text, str) or not text:
         raise SettingsError(f"The model definition in {parameter} has no '{name}'; register the model again.")
+    return text
+
+
+def _optional(value: Mapping[str, Any], name: str, form: re.Pattern[str], parameter: str) -> str | None:
+    # What is there and not understood may not be passed over: another model would be run in its place.
+    text = value.get(name)
+    if text is None:
+        return None
+    if not isinstance(text, str) or not form.fullmatch(text):
+        raise SettingsError(
+            f"The model definition in {parameter} has '{name}': {json.dumps(text)}; register the model again."
+        )
     return text
 
 
