@@ -73,7 +73,14 @@ def main(folder: Path, scenario: Path | None = None, prepared: Path | None = Non
     iam = boto3.client("iam")
     account = boto3.client("sts").get_caller_identity()["Account"]
     if scenario and prepared:
-        texts = {key: text for key, text in json.loads(prepared.read_text()).items() if isinstance(text, str)}
+        texts: dict[str, str] = {}
+        for key, given in json.loads(prepared.read_text()).items():
+            # The members of a list by their number: ${subnet_ids_0}.
+            texts |= (
+                {f"{key}_{n}": one for n, one in enumerate(given)}
+                if isinstance(given, list)
+                else {key: given}
+            )
         values = values_of(scenario, account) | texts
         text = json.dumps(document(scenario / "deployer.json", values))
         iam.put_user_policy(UserName=f"deployer-{values['stack']}", PolicyName="given", PolicyDocument=text)
