@@ -11,8 +11,9 @@ version_added: 1.0.0
 short_description: Build a container image from sources, or mirror one, and push it to a registry
 description:
   - Builds an image with podman or docker, pushes it, and returns its digest.
-  - The tag is made from the contents of the sources, the build arguments and the platform. When the registry
-    has an image of that tag nothing is built and nothing is pushed, wherever it was built before.
+  - The tag is made from the contents of the sources, the build arguments, the platform and the options of the
+    push. When the registry has an image of that tag nothing is built and nothing is pushed, wherever it was
+    built before.
   - With O(copy_from), an existing image is fetched and pushed instead, for accounts that cannot reach the
     registry it comes from.
   - The digest that is returned is the one that the registry names after the push, so that nothing refers to
@@ -67,7 +68,8 @@ options:
     elements: str
     default: []
   push_options:
-    description: More options for the tool's C(push) command, such as V(--compression-format=zstd).
+    description:
+      - More options for the tool's C(push) command, such as V(--compression-format=zstd). They count for the tag.
     type: list
     elements: str
     default: []
@@ -288,7 +290,10 @@ def tag_of(params: Mapping[str, Any]) -> str:
     folder = Path(params["source"])
     if not (folder / params["containerfile"]).is_file():
         raise Refusal(f"{folder} has no {params['containerfile']} to build from")
-    return content_tag(folder, texts({**params["build_args"], **params["labels"]}), params["platform"])
+    arguments = texts({**params["build_args"], **params["labels"]})
+    if params["push_options"]:
+        arguments["push_options"] = " ".join(params["push_options"])
+    return content_tag(folder, arguments, params["platform"])
 
 
 def main() -> None:

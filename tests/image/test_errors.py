@@ -98,6 +98,18 @@ def test_an_image_is_pushed_once_and_known_by_its_digest(
     second = ensure(repository=repository, **tiny)
     assert second["changed"] is True
     assert second["container_image"]["digest"] != first["digest"]
+    # So does another way to push it.
+    (source / "file").write_text("content to compress")
+    third = ensure(repository=repository, push_options=["--compression-format=zstd"], **tiny)[
+        "container_image"
+    ]
+    url = f"http://{registry}/v2/team/tiny/manifests/{third['digest']}"
+    accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+    with urllib.request.urlopen(urllib.request.Request(url, headers=accept)) as answer:
+        assert json.load(answer)["layers"][0]["mediaType"].endswith("+zstd")
+    gzip = ensure(repository=repository, **tiny)
+    assert gzip["changed"] is True
+    assert gzip["container_image"]["tag"] != third["tag"]
     machine.podman("rmi", "--force", pulled)
 
 
