@@ -42,11 +42,12 @@ def test_a_document_becomes_a_result_with_provenance_and_an_event(
 
 
 FACT = " The password is swordfish-7731. "
-#: Inputs larger than the context of 1,024 tokens, each with the fact in one place only.
+#: Inputs larger than the context of 1,024 tokens, each with the fact in one place only. No part of one is like
+#: another, so that each has one place in it.
 LONG = {
     "beginning.md": FACT + "\n\n".join(f"## Part {n}\n\n" + "lorem ipsum dolor " * 20 for n in range(60)),
     "middle.csv": "".join(f"row {n},{n * 7},{FACT if n == 700 else 'nothing'}\n" for n in range(1400)),
-    "end.txt": "one line without a break " * 1500 + FACT,
+    "end.txt": "".join(f"one line without a break {n} " for n in range(1400)) + FACT,
     "middle.srt": "".join(
         f"{n}\n00:{n // 60:02}:{n % 60:02},000 --> x\nÜber {FACT if n == 350 else 'das Wetter'}\n\n"
         for n in range(700)

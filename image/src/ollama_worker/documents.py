@@ -32,7 +32,7 @@ from ollama_worker.model import ModelDefinition
 from ollama_worker.results import ResultStore, Stored, fingerprint, output_type, result_key
 from ollama_worker.settings import Settings
 from ollama_worker.sniff import compatible, sniff
-from ollama_worker.source import LoadedDocument, load
+from ollama_worker.source import LoadedDocument, Spool, load
 
 
 class SkippedError(WorkerError):
@@ -86,6 +86,7 @@ class DocumentWork:
         results: ResultStore,
         announcer: Announcer,
         inference: Inference,
+        spool: Spool,
     ) -> None:
         self.settings = settings
         self.model = model
@@ -95,6 +96,7 @@ class DocumentWork:
         self._announcer = announcer
         self._inference = inference
         self._type = output_type(settings, model)
+        self._spool = spool
 
     def look_up(self, job: Job) -> None:
         """Find out whether the document has its result already.
@@ -117,8 +119,7 @@ class DocumentWork:
                 self._s3,
                 job.event.document,
                 max_bytes=limits.max_document_bytes,
-                max_memory_bytes=limits.max_memory_bytes,
-                work_dir=self.settings.work_dir,
+                spool=self._spool,
             )
         job.loaded = loaded
         if job.event.document.etag is None:

@@ -22,6 +22,7 @@ from ollama_worker.model import ModelDefinition
 from ollama_worker.pipeline import Pipeline
 from ollama_worker.results import ResultStore
 from ollama_worker.settings import Settings, from_environment
+from ollama_worker.source import Spool
 from ollama_worker.sqs import Queue
 
 # Between two looks at a definition that is missing or broken.
@@ -64,7 +65,8 @@ def run(environment: Mapping[str, str]) -> int:
     inference = Inference(settings, engine, abandoned=abandon, executor=parts)
     results = ResultStore(clients.s3, settings.results_bucket, settings.kms_key_id)
     announcer = Announcer(clients.events, settings.event_bus)
-    work = DocumentWork(settings, model, engine, clients.s3, results, announcer, inference)
+    spool = Spool(settings.work_dir, settings.limits.max_memory_bytes, stopping.is_set)
+    work = DocumentWork(settings, model, engine, clients.s3, results, announcer, inference, spool)
     messages = Queue(clients.sqs, settings.queue_url, settings.dlq_url, settings.visibility_seconds)
     pipeline = Pipeline(settings, messages, work, engine, metrics, stopping)
     abandon.pipeline = pipeline
