@@ -102,6 +102,16 @@ def test_data_points_of_another_period_do_not_count() -> None:
     assert alarms.evaluate(OUTSTANDING, filled(Visible={530.0: 9}), 600.0).state == OK
 
 
+def test_a_long_period_slides_with_each_evaluation() -> None:
+    # Of two minutes, evaluated each minute: a peak is seen at once, and for two minutes.
+    queries = [query for query in OUTSTANDING["Metrics"] if "MetricStat" in query]
+    long = [{**query, "MetricStat": {**query["MetricStat"], "Period": 120}} for query in queries]
+    alarm = OUTSTANDING | {"Metrics": [OUTSTANDING["Metrics"][0], *long]}
+    store = filled(Visible={450.0: 1, 510.0: 9, 570.0: 2, 630.0: 1})
+    seen = [alarms.evaluate(alarm, store, now).latest for now in (480.0, 540.0, 600.0, 660.0)]
+    assert seen == [1.0, 9.0, 9.0, 2.0]
+
+
 def test_idle_alarm_needs_all_its_periods() -> None:
     idle = OUTSTANDING | {
         "Threshold": 0.0,

@@ -108,6 +108,9 @@ def metrics_of(alarm: Mapping[str, Any]) -> list[Metric]:
 def values_of(alarm: Mapping[str, Any], store: MetricStore, now: float) -> list[float | None]:
     """The data points of the evaluation range, newest first; the newest period ends at ``now``.
 
+    The window slides: an alarm whose period is five minutes looks each minute at the last five.
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation-window.html
+
     Raises metric_math.ExpressionError when its expression cannot be evaluated.
     """
     period = period_of(alarm)

@@ -115,7 +115,11 @@ def desired_capacity(
     """The capacity that a policy sets when its alarm, at ``value``, invokes it.
 
     During the cooldown of a scale-out what it has added counts as added already, so that only a larger step adds
-    more; a scale-in is blocked by the cooldown of a scale-in, and a scale-out never is.
+    more; a scale-in is blocked by the cooldown of a scale-in, and a scale-out never is:
+    https://docs.aws.amazon.com/autoscaling/application/userguide/step-scaling-policy-overview.html#step-scaling-cooldown
+
+    A policy goes neither below the minimum nor above the maximum of its target:
+    https://docs.aws.amazon.com/autoscaling/application/APIReference/API_RegisterScalableTarget.html
     """
     difference = 0.0 if value is None else value - threshold
     step = next((step for step in policy.steps if step.covers(difference)), None)
