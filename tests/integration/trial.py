@@ -47,8 +47,8 @@ VARIABLES: dict[str, Any] = {
 }
 # After how many tasks, and then again, a deploy is interrupted. With 1 all is tried that tests of trouble have.
 EVERY = int(os.environ.get("PASTURE_INTERRUPT_EVERY", "12"))
-# Far more than any of them takes.
-DEADLINE = 300.0  # seconds
+# Far more than any of them takes, also on a machine that does other things.
+DEADLINE = 900.0  # seconds
 
 
 @dataclass
@@ -122,6 +122,8 @@ class Account:
     pid: int
     process: subprocess.Popen[str] | None = None
     _runs: list[Run] = field(default_factory=list)
+    _copies: list[Account] = field(default_factory=list)
+    _ended: bool = False
 
     @classmethod
     def fresh(cls, folder: Path, *, record: Path | None = None) -> Account:
@@ -143,13 +145,18 @@ class Account:
         made = self._ask("/trial/copy", "POST")
         folder = self.folder / f"copy-{made['pid']}"
         folder.mkdir()
-        return Account(made["url"], folder, made["pid"])
+        self._copies.append(Account(made["url"], folder, made["pid"]))
+        return self._copies[-1]
 
     def end(self) -> None:
-        """End the emulator, and what still runs on it."""
+        """End the emulator, what still runs on it, and its copies; again is of no effect."""
+        for copy in self._copies:
+            copy.end()
         for run in self._runs:
             run.kill()
-        os.kill(self.pid, signal.SIGTERM)
+        if not self._ended:
+            os.kill(self.pid, signal.SIGTERM)
+            self._ended = True
         if self.process:
             self.process.wait(30)
 
