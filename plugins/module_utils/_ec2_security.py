@@ -17,9 +17,16 @@ from typing import Any
 from ansible_collections.pasture.ollama.plugins.module_utils._aws import Api
 from ansible_collections.pasture.ollama.plugins.module_utils._ec2 import Ec2Resource
 from ansible_collections.pasture.ollama.plugins.module_utils._resource import Refusal, Resource, State
+from ansible_collections.pasture.ollama.plugins.module_utils._unknown import is_unknown
 
 Rule = dict[str, Any]
 _FREE_TIMEOUT = 600.0
+# What AWS gives a group of its own accord.
+# https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html
+_OF_A_NEW_GROUP: State = {
+    "ingress": [],
+    "egress": [{"protocol": "-1", "from_port": None, "to_port": None, "peer": "0.0.0.0/0"}],
+}
 
 
 class SecurityGroup(Ec2Resource):
@@ -94,10 +101,9 @@ class GroupRules(Resource):
         self.group_id = group_id
         self.rules = {"ingress": rule_list(ingress), "egress": rule_list(egress)}
 
-    def identity(self) -> Any:
-        return self.group_id
-
     def read(self) -> State | None:
+        if is_unknown(self.group_id):
+            return _OF_A_NEW_GROUP
         answer = self.api.call(
             "describe_security_groups", missing=["InvalidGroup.NotFound"], GroupIds=[self.group_id]
         )
@@ -180,4 +186,7 @@ def permission(rule: Rule) -> dict[str, Any]:
 
 
 def _sorted(rules: Iterable[Rule]) -> list[Rule]:
-    return sorted(rules, key=lambda rule: (rule["peer"], rule["protocol"], rule["from_port"] or 0))
+    # By what is known before a group is made first: a plan and what becomes of it are in the same order.
+    return sorted(
+        rules, key=lambda rule: (rule["from_port"] or 0, rule["to_port"] or 0, rule["protocol"], rule["peer"])
+    )
