@@ -13,12 +13,12 @@ from pasture_local.emulator.patches._patch import Patch
 _KEY = "LoggingConfig"
 
 
-def created(original: Callable[..., Any], self: Any, spec: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+def created(original: Callable[..., Any], self: Any, *, spec: dict[str, Any], **kwargs: Any) -> None:
     """moto forgets the log group of a function.
 
     https://docs.aws.amazon.com/lambda/latest/api/API_LoggingConfig.html
     """
-    original(self, spec, *args, **kwargs)
+    original(self, spec=spec, **kwargs)
     self.pasture_logging = dict(spec.get(_KEY) or {})
 
 
