@@ -79,6 +79,7 @@ def _demo(args: argparse.Namespace, home: Home) -> int:
         model=args.model,
         keep=args.keep,
         port=args.port,
+        record=args.record,
         timeout=args.timeout,
     )
 
@@ -126,7 +127,6 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument(
         "--speed", type=_positive, default=1.0, help="seconds of alarms and scaling in one real second"
     )
-    up.add_argument("--record", type=Path, metavar="FILE", help="append every AWS call to this file, as JSON")
     up.set_defaults(run=_up)
 
     down = commands.add_parser("down", help="stop it and everything in it")
@@ -155,6 +155,9 @@ def _parser() -> argparse.ArgumentParser:
     for command in (up, demo):
         command.add_argument(
             "--port", type=_port, default=0, help="of the emulator on 127.0.0.1 (default: a free one)"
+        )
+        command.add_argument(
+            "--record", type=Path, metavar="FILE", help="append every AWS call to this file, as JSON"
         )
     for command in (up, status, env):
         command.add_argument("--json", action="store_true", help="for programs")

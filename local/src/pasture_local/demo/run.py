@@ -74,6 +74,7 @@ def demo(
     model: str | None,
     keep: bool,
     port: int,
+    record: Path | None,
     timeout: float,
 ) -> int:
     """Run the demonstration; 0 when every document ended as it should, 1 otherwise."""
@@ -82,7 +83,7 @@ def demo(
     try:
         documents = _documents(document, prompt)
         screen.heading("Starting the embedded cloud")
-        state = owner.up(port)
+        state = owner.up(port, record)
         running = "" if owner.started else ", which was running already"
         screen.good(f"AWS emulator at {state.endpoint_url}{running}")
         run = _Run(home, state, screen, time.monotonic() + timeout, fresh=owner.started)
@@ -124,9 +125,11 @@ class _Owner:
         self._begun = False
         self._released = False
 
-    def up(self, port: int) -> State:
+    def up(self, port: int, record: Path | None) -> State:
         self._begun = True
-        state, self.started = lifecycle.up(self._home, port=port, speed=SPEED, lifeline=self._lifeline)
+        state, self.started = lifecycle.up(
+            self._home, port=port, speed=SPEED, record=record, lifeline=self._lifeline
+        )
         return state
 
     def release(self) -> None:

@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from moto.applicationautoscaling.models import applicationautoscaling_backends
 from moto.ec2.models import ec2_backends
 from moto.efs.models import efs_backends
 from moto.kms.models import kms_backends
 
 from pasture_local.emulator.calls import Call
+from pasture_local.emulator.patches import application_autoscaling
 
 Keys = dict[str, str | list[str]]
 
@@ -74,31 +76,41 @@ def _tags(given: Any) -> Iterator[tuple[str, str]]:
 
 def resource_tags(arn: str) -> dict[str, str]:
     """The tags that a resource has now; none when there is no such thing, or its service is told by names."""
-    _, _, service, region, account, name = (arn.split(":", 5) + [""] * 6)[:6]
+    _, _, service, region, account, _ = (arn.split(":", 5) + [""] * 6)[:6]
     find = _FINDERS.get(service)
     if find is None or not account or "*" in arn:
         return {}
-    return find(account, region, name.rpartition("/")[2])
+    return find(account, region, arn)
 
 
-def _ec2(account: str, region: str, name: str) -> dict[str, str]:
-    tags = ec2_backends[account][region].tags.get(name, {})
+def _id(arn: str) -> str:
+    return arn.rpartition("/")[2]
+
+
+def _scaling(account: str, region: str, arn: str) -> dict[str, str]:
+    return application_autoscaling.tags_of(applicationautoscaling_backends[account][region], arn)
+
+
+def _ec2(account: str, region: str, arn: str) -> dict[str, str]:
+    tags = ec2_backends[account][region].tags.get(_id(arn), {})
     return {key: str(value) for key, value in dict(tags).items()}
 
 
-def _efs(account: str, region: str, name: str) -> dict[str, str]:
+def _efs(account: str, region: str, arn: str) -> dict[str, str]:
+    name = _id(arn)
     backend = efs_backends[account][region]
     found = backend.file_systems_by_id.get(name) or backend.access_points.get(name)
     listed = backend.list_tags_for_resource(name) if found else []
     return {tag["Key"]: tag["Value"] for tag in listed}
 
 
-def _kms(account: str, region: str, name: str) -> dict[str, str]:
-    backend = kms_backends[account][region]
-    return {str(key): str(value) for key, value in backend.tagger.get_tag_dict_for_resource(name).items()}
+def _kms(account: str, region: str, arn: str) -> dict[str, str]:
+    tags = kms_backends[account][region].tagger.get_tag_dict_for_resource(_id(arn))
+    return {str(key): str(value) for key, value in tags.items()}
 
 
 _FINDERS: dict[str, Callable[[str, str, str], dict[str, str]]] = {
+    "application-autoscaling": _scaling,
     "ec2": _ec2,
     "elasticfilesystem": _efs,
     "kms": _kms,

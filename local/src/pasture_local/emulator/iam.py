@@ -75,6 +75,10 @@ _PASSES_ROLE = {
 }
 # Operations that tag what they make by a permission of its own, and what they make.
 _TAGS_NEW = {
+    "application-autoscaling:RegisterScalableTarget": (
+        "application-autoscaling:TagResource",
+        "scalable-target/new",
+    ),
     "efs:CreateFileSystem": ("elasticfilesystem:TagResource", "file-system/fs-new"),
     "efs:CreateAccessPoint": ("elasticfilesystem:TagResource", "access-point/fsap-new"),
     "kms:CreateKey": ("kms:TagResource", "key/new"),

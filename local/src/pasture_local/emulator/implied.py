@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from moto.applicationautoscaling.models import applicationautoscaling_backends
 from moto.autoscaling.models import autoscaling_backends
 from moto.ec2.models import ec2_backends
 from moto.efs.models import efs_backends
@@ -43,6 +44,11 @@ def completed(call: Call, account: str) -> Call:
         alias = "alias/" + name.partition("alias/")[2]
         keys = list(kms_backends[account][call.region].keys.values())
         found["KeyId"] = next((key.id for key in keys if alias in key.aliases), None)
+    if call.service == "application-autoscaling" and (identifier := parameters.get("ResourceId")):
+        registered = applicationautoscaling_backends[account][call.region].targets.values()
+        arns = [of_dimension[identifier].arn for of_dimension in registered if identifier in of_dimension]
+        new = f"arn:aws:application-autoscaling:{call.region}:{account}:scalable-target/new"
+        found["ResourceARN"] = arns[0] if arns else new
     if call.service == "efs" and (target := parameters.get("MountTargetId")):
         targets = efs_backends[account][call.region].mount_targets_by_id
         found["FileSystemId"] = targets[target].file_system_id if target in targets else None

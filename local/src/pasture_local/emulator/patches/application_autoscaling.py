@@ -41,6 +41,11 @@ def _tags(backend: Any) -> dict[str, dict[str, str]]:
     return tags
 
 
+def tags_of(backend: Any, arn: str) -> dict[str, str]:
+    """The tags of a scalable target."""
+    return dict(_tags(backend).get(arn, {}))
+
+
 def register_with_tags(original: Callable[[Any], str], self: Any) -> str:
     """moto drops the tags of a scalable target.
 
