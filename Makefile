@@ -102,7 +102,7 @@ unit: dev ## the unit tests, with branch coverage
 
 .PHONY: integration
 integration: dev build ## the worker and the main job on the embedded cloud
-	$(BIN)/pytest -m "integration or slow" tests/integration tests/image image/tests local/tests
+	$(BIN)/pytest -m "integration or slow" tests/integration tests/image image/tests local/tests tools/tests
 
 .PHONY: molecule
 molecule: dev ## the scenarios of the roles on the embedded cloud
