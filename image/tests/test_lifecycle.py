@@ -157,6 +157,26 @@ def test_a_definition_that_is_mended_is_taken_up_by_the_worker_that_waits(
         assert worker.stop() == 0
 
 
+@pytest.mark.slow
+def test_weights_that_are_no_model_do_not_have_the_worker_start_again_and_again(
+    cloud: Cloud, engine_path: str, tmp_path: Path
+) -> None:
+    cloud.s3.put_object(Bucket=cloud.source, Key="tiny.gguf", Body=b"nothing of the kind")
+    cloud.define(**{"from": f"s3://{cloud.source}/tiny.gguf"})
+    cloud.put("a.txt", "text")
+    settings = cloud.settings(PATH=engine_path, PASTURE_STORE=str(tmp_path / "models"))
+    with Worker(settings, tmp_path / "w") as worker:
+        wait_for(lambda: "is neither a GGUF file nor an archive" in worker.text(), worker=worker)
+        time.sleep(2.0)
+        assert worker.process.poll() is None
+        # Its message is there for another worker.
+        assert cloud.outstanding() == 1
+        assert len(cloud.messages(cloud.queue)) == 1
+        cloud.define()
+        # ECS starts the task again, with the definition as it is now.
+        assert worker.process.wait(40) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import FrameType
 
 from ollama_worker import __version__, log
@@ -15,7 +17,7 @@ from ollama_worker.announce import Announcer
 from ollama_worker.aws import Clients, read_definition
 from ollama_worker.documents import DocumentWork
 from ollama_worker.engine.manager import EngineManager, launch
-from ollama_worker.errors import WorkerError
+from ollama_worker.errors import PermanentError, WorkerError
 from ollama_worker.health import HealthFile
 from ollama_worker.infer import Inference
 from ollama_worker.model import ModelDefinition
@@ -27,6 +29,8 @@ from ollama_worker.sqs import Queue
 
 # Between two looks at a definition that is missing or broken.
 _DEFINITION_SECONDS = 15.0
+# Until weights that were no model are looked at again.
+_WEIGHTS_SECONDS = 1800.0
 
 
 def run(environment: Mapping[str, str]) -> int:
@@ -73,6 +77,9 @@ def run(environment: Mapping[str, str]) -> int:
     engine.start()
     try:
         pipeline.run()
+    except PermanentError as error:
+        _until_it_may_help_to_start_again(clients, settings, model, error, stopping)
+        raise
     finally:
         engine.close()
         if parts is not None:
@@ -97,6 +104,28 @@ def _definition(clients: Clients, settings: Settings, stopping: threading.Event)
             log.log(40, str(error), error_type=error.slug, next_look_seconds=_DEFINITION_SECONDS)
             stopping.wait(_DEFINITION_SECONDS)
     return None
+
+
+def _until_it_may_help_to_start_again(
+    clients: Clients,
+    settings: Settings,
+    model: ModelDefinition,
+    error: PermanentError,
+    stopping: threading.Event,
+) -> None:
+    """Hold a worker whose model cannot be had: no such object, another digest, no model at all.
+
+    It has no messages any more. Ended at once, it would be started by ECS again and again, and fetch the weights
+    each time. Another definition ends the wait, and so does time, since the object may be another one by then.
+    """
+    log.log(40, str(error), error_type=error.slug, waiting_seconds=_WEIGHTS_SECONDS)
+    health = HealthFile(settings.work_dir)
+    end = time.monotonic() + _WEIGHTS_SECONDS
+    while time.monotonic() < end and not stopping.wait(_DEFINITION_SECONDS):
+        health.write("waiting for another definition of the model")
+        with suppress(WorkerError):
+            if read_definition(clients, settings.model_parameter) != model:
+                return
 
 
 class _Abandon:
