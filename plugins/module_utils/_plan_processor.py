@@ -258,7 +258,12 @@ def task_policy(stack: Stack, processor: Mapping[str, Any], options: Mapping[str
             "Announce",
             ["events:PutEvents"],
             [stack.arn("events", f"event-bus/{stack.prefix}")],
-            StringEquals={"events:source": f"/pasture/{stack.stack}/{name}"},
+            # One call may have events of several sources: the key has many values, and all of them have to be this one.
+            # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-conditions.html
+            **{
+                "ForAllValues:StringEquals": {"events:source": f"/pasture/{stack.stack}/{name}"},
+                "Null": {"events:source": "false"},
+            },
         ),
         allow(
             "Model",

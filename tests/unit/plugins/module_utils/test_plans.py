@@ -280,7 +280,10 @@ def test_a_worker_reads_its_sources_and_writes_its_results_and_no_others() -> No
     assert allowed["Model"]["Resource"] == [
         "arn:aws:ssm:eu-west-1:123456789012:parameter/pasture/docs/models/llama3.1/8b"
     ]
-    assert allowed["Announce"]["Condition"] == {"StringEquals": {"events:source": "/pasture/docs/summarize"}}
+    assert allowed["Announce"]["Condition"] == {
+        "ForAllValues:StringEquals": {"events:source": "/pasture/docs/summarize"},
+        "Null": {"events:source": "false"},
+    }
 
 
 def test_a_worker_may_fetch_weights_of_the_users_own_and_no_others() -> None:
