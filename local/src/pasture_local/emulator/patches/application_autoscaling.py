@@ -112,6 +112,29 @@ def deregister(
             del self.policies[key]
 
 
+def same_policy(
+    original: Callable[..., Any],
+    self: Any,
+    policy_name: str,
+    service_namespace: str,
+    resource_id: str,
+    scalable_dimension: str,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    """moto gives a policy that is updated another ARN, so that the alarms that name it do no longer.
+
+    https://docs.aws.amazon.com/autoscaling/application/APIReference/API_PutScalingPolicy.html
+    """
+    place = (service_namespace, resource_id, scalable_dimension)
+    key = models.FakeApplicationAutoscalingPolicy.formulate_key(*place, policy_name)
+    before = self.policies.get(key)
+    policy = original(self, policy_name, *place, *args, **kwargs)
+    if before is not None:
+        policy.policy_arn = before.policy_arn
+    return policy
+
+
 _Response = responses.ApplicationAutoScalingResponse
 
 PATCHES = (
@@ -121,6 +144,7 @@ PATCHES = (
     Patch("scaling-tag", _Response, "tag_resource", tag_resource),
     Patch("scaling-untag", _Response, "untag_resource", untag_resource),
     Patch("scaling-activities", _Response, "describe_scaling_activities", scaling_activities),
+    Patch("scaling-policy-arn", models.ApplicationAutoscalingBackend, "put_scaling_policy", same_policy),
     Patch(
         "scaling-deregister", models.ApplicationAutoscalingBackend, "deregister_scalable_target", deregister
     ),
