@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pasture_local.emulator.calls import Call
+from pasture_local.emulator.conditions import condition_keys
 from pasture_local.emulator.iam import permissions
 
 ACCOUNT = "123456789012"
@@ -135,6 +136,46 @@ def needed(service: str, operation: str, /, **parameters: Any) -> list[tuple[str
         ),
         ("iam", "GetRole", {"RoleName": "r"}, [("iam:GetRole", [f"arn:aws:iam::{ACCOUNT}:role/r"])]),
         ("ecs", "ListClusters", {}, [("ecs:ListClusters", ["*"])]),
+        ("kms", "DescribeKey", {"KeyId": "alias/of-nothing"}, []),
+        (
+            "iam",
+            "AddRoleToInstanceProfile",
+            {"InstanceProfileName": "p", "RoleName": "p", "Path": "/pasture/docs/"},
+            [
+                (
+                    "iam:AddRoleToInstanceProfile",
+                    [
+                        f"arn:aws:iam::{ACCOUNT}:instance-profile/pasture/docs/p",
+                        f"arn:aws:iam::{ACCOUNT}:role/pasture/docs/p",
+                    ],
+                ),
+                ("iam:PassRole", [f"arn:aws:iam::{ACCOUNT}:role/pasture/docs/p"]),
+            ],
+        ),
+        (
+            "ec2",
+            "CreateSubnet",
+            {
+                "VpcId": "vpc-0123456789abcdef0",
+                "TagSpecifications": [{"ResourceType": "subnet", "Tags": [{"Key": "a", "Value": "b"}]}],
+            },
+            [
+                (
+                    "ec2:CreateSubnet",
+                    [f"arn:aws:ec2:{HERE}:vpc/vpc-0123456789abcdef0", f"arn:aws:ec2:{HERE}:subnet/new"],
+                ),
+                ("ec2:CreateTags", [f"arn:aws:ec2:{HERE}:subnet/new"]),
+            ],
+        ),
+        (
+            "efs",
+            "CreateFileSystem",
+            {"CreationToken": "t", "Tags": [{"Key": "a", "Value": "b"}]},
+            [
+                ("elasticfilesystem:CreateFileSystem", ["*"]),
+                ("elasticfilesystem:TagResource", [f"arn:aws:elasticfilesystem:{HERE}:file-system/fs-new"]),
+            ],
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -142,6 +183,57 @@ def test_a_call_needs_these_permissions(
     service: str, operation: str, parameters: dict[str, Any], wanted: list[tuple[str, list[str]]]
 ) -> None:
     assert needed(service, operation, **parameters) == wanted
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "parameters", "wanted"),
+    [
+        ("iam", "CreateRole", {"PermissionsBoundary": "arn:b"}, {"iam:PermissionsBoundary": "arn:b"}),
+        ("cloudwatch", "PutMetricData", {"Namespace": "N"}, {"cloudwatch:namespace": "N"}),
+        ("ecs", "ListTasks", {"cluster": "c"}, {"ecs:cluster": f"arn:aws:ecs:{HERE}:cluster/c"}),
+        ("events", "PutEvents", {"Entries": [{"Source": "s"}, {"Source": "s"}]}, {"events:source": ["s"]}),
+        (
+            "ec2",
+            "CreateVpc",
+            {"TagSpecifications": [{"ResourceType": "vpc", "Tags": [{"Key": "k", "Value": "v"}]}]},
+            {"aws:RequestTag/k": "v", "aws:TagKeys": ["k"]},
+        ),
+        ("ecs", "CreateCluster", {"tags": [{"key": "k", "value": "v"}]}, {"aws:RequestTag/k": "v"}),
+        ("kms", "CreateKey", {"Tags": [{"TagKey": "k", "TagValue": "v"}]}, {"aws:RequestTag/k": "v"}),
+        ("sqs", "CreateQueue", {"tags": {"k": "v"}}, {"aws:RequestTag/k": "v"}),
+        ("logs", "UntagResource", {"tagKeys": ["k"]}, {"aws:TagKeys": ["k"]}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_call_has_these_condition_keys(
+    service: str, operation: str, parameters: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    call = Call("AKIA", "eu-west-1", service, operation, parameters)
+    assert condition_keys(call, ACCOUNT).items() >= wanted.items()
+
+
+def test_what_a_call_is_decided_by_is_recorded_although_it_goes_with_the_call(
+    cloud: Any, name: str, recorded: Path
+) -> None:
+    """A destroy takes away tags and policies; the record keeps them as they were."""
+    iam, efs, sqs = (cloud.client(service) for service in ("iam", "efs", "sqs"))
+    iam.create_user(UserName=name)
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    policy = iam.create_policy(PolicyName=name, PolicyDocument=json.dumps(document))["Policy"]["Arn"]
+    iam.attach_user_policy(UserName=name, PolicyArn=policy)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    tags = [{"Key": "pasture:stack", "Value": "docs"}]
+    system = efs.create_file_system(CreationToken=name, Tags=tags)["FileSystemId"]
+    url = sqs.create_queue(QueueName=name, Attributes={"Policy": json.dumps(document)})["QueueUrl"]
+    own = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+    cloud.client("sqs", **own).delete_queue(QueueUrl=url)
+    cloud.client("efs", **own).delete_file_system(FileSystemId=system)
+    lines = [json.loads(line) for line in recorded.read_text().splitlines()]
+    written = {line["digest"]: line["policies"] for line in lines if "digest" in line}
+    queue, files = (line for line in lines if line.get("principal", {}).get("arn", "").endswith(f"/{name}"))
+    assert written[queue["policies"]] == {"identity": {name: document}, "boundary": {}}
+    assert list(map(written.get, queue["resource_policies"].values())) == [document]
+    assert list(files["tags"].values()) == [{"pasture:stack": "docs"}]
 
 
 def test_calls_are_recorded_with_who_made_them(cloud: Any, name: str, recorded: Path) -> None:
@@ -183,4 +275,5 @@ def test_calls_are_recorded_with_who_made_them(cloud: Any, name: str, recorded: 
     assert put["parameters"]["ServerSideEncryption"] == "AES256"
     assert put["principal"]["arn"].endswith(f"assumed-role/{name}/task")
     assert mine[-1]["status"] == 404
+    assert [one["action"] for one in mine[-1]["permissions"]] == ["s3:GetObject", "s3:ListBucket"]
     assert "secret text" not in text

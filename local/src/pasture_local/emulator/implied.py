@@ -12,6 +12,7 @@ from moto.ec2.models import ec2_backends
 from moto.efs.models import efs_backends
 from moto.iam.models import iam_backends
 from moto.kms.models import kms_backends
+from moto.s3.models import s3_backends
 
 from pasture_local.emulator.calls import Call
 
@@ -59,6 +60,12 @@ def permissions(call: Call, account: str) -> list[dict[str, Any]]:
     """The permissions that AWS asks of the caller for what it does on its behalf."""
     name = f"{call.service}:{call.operation}"
     network = f"arn:aws:ec2:{call.region}:{account}:"
+    if name in ("s3:GetObject", "s3:HeadObject"):
+        # That an object is not there is told to those alone who may list its bucket; others are refused.
+        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+        bucket = s3_backends[account]["aws"].buckets.get(call.parameters["Bucket"])
+        if bucket and call.parameters["Key"] not in bucket.keys:
+            return [{"action": "s3:ListBucket", "resources": [f"arn:aws:s3:::{bucket.name}"]}]
     if name == "efs:CreateMountTarget":
         # https://docs.aws.amazon.com/efs/latest/ug/API_CreateMountTarget.html
         subnet = [f"{network}subnet/{call.parameters['SubnetId']}"]
