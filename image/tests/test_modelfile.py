@@ -59,8 +59,8 @@ RENDERER qwen3-coder
 
 @pytest.mark.parametrize("end", ["\r\n", "\r", "\n"])
 def test_any_end_of_line_will_do(end: str) -> None:
-    text = end.join(["FROM\ta.gguf  ", 'SYSTEM """one', 'two"""'])
-    assert parse(text, "it") == Modelfile(["a.gguf"], {"system": "one\ntwo"})
+    text = end.join(["FROM\ta.gguf  ", 'SYSTEM """one', 'two"""', "# three", ""])
+    assert parse(text, "it") == Modelfile(["a.gguf"], {"system": f"one{end}two"})
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,7 @@ def test_any_end_of_line_will_do(end: str) -> None:
         ("FROM a\nPARAMETER warmth 1", "It, line 2: PARAMETER: 'warmth' is not a parameter of Ollama's."),
         ("FROM a\nPARAMETER num_ctx big", "It, line 2: PARAMETER: 'big' is no value of num_ctx."),
         ("FROM a\nPARAMETER use_mmap maybe", "It, line 2: PARAMETER: 'maybe' is no value of use_mmap."),
+        ("FROM a\nPARAMETER stop", "It, line 2: PARAMETER stop has no value."),
         ("FROM a\nMESSAGE nobody hi", "It, line 2: MESSAGE: 'nobody' is not system, user or assistant."),
     ],
 )

@@ -118,8 +118,9 @@ def _apply(modelfile: Modelfile, name: str, value: str) -> None:
 
 def _instructions(text: str, place: str) -> Iterator[tuple[int, str, str]]:
     """Line, name in lower case and value of each instruction; a quoted value may go over several lines."""
-    lines = iter(enumerate(re.split(r"\r\n|\r|\n", text), 1))
-    for number, line in lines:
+    # Each with its end, which belongs to a value that goes on.
+    lines = iter(enumerate(re.findall(r"([^\r\n]*)(\r\n|\r|\n|\Z)", text), 1))
+    for number, (line, end) in lines:
         content = line.lstrip(" \t")
         if not content or content.startswith("#"):
             continue
@@ -131,12 +132,17 @@ def _instructions(text: str, place: str) -> Iterator[tuple[int, str, str]]:
         head, quoted = "", value
         if name in {"parameter", "message"}:
             word, quoted = _split(value)
+            if word == value:
+                raise _error(place, number, f"{name.upper()} {word} has no value")
             head = f"{word} "
+        pending = end
         while (unquoted := _unquoted(quoted.strip())) is None:
             following = next(lines, None)
             if following is None:
                 raise _error(place, number, f"the quotes of {name.upper()} are never closed")
-            quoted += f"\n{following[1]}"
+            line_after, end_after = following[1]
+            quoted += pending + line_after
+            pending = end_after
         yield number, name, head + unquoted
 
 
