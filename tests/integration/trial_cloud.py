@@ -64,6 +64,10 @@ class Fault:
         return True
 
 
+class RefusedError(ServiceException):  # type: ignore[misc]  # moto ships no types
+    """What a call is answered with. A class of this file, because moto takes its own for a service's."""
+
+
 class Trouble:
     """WSGI middleware that lets calls go wrong."""
 
@@ -73,9 +77,12 @@ class Trouble:
         self._faults: list[Fault] = []
         self._held: list[str] = []
         self._lock = threading.Lock()
+        #: What the emulator takes for its own address; empty: what is asked. Queues have it in their URL.
+        self.address = ""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
+        environ["HTTP_HOST"] = self.address or environ["HTTP_HOST"]
         if path.startswith("/trial/"):
             body = json.dumps(self._command(path, environ)).encode()
             start_response("200 OK", [("Content-Type", "application/json")])
@@ -114,7 +121,7 @@ def _refusal(
     serializer = get_serializer_class(call.service, protocol)(
         operation_model=model.operation_model(call.operation)
     )
-    answer = serializer.serialize(ServiceException(fault.code, fault.message))
+    answer = serializer.serialize(RefusedError(fault.code, fault.message))
     body = answer["body"]
     content = body if isinstance(body, bytes) else str(body).encode()
     start_response(
@@ -140,6 +147,7 @@ def main(argv: list[str] | None = None) -> int:
         pid = os.fork()
         if pid == 0:
             # The only thread here is that of the request: no other one was at work.
+            trouble.address = trouble.address or f"{LOOPBACK}:{server.port}"
             server.server_close()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             mine = make_server(trouble, 0)
