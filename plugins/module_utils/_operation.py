@@ -151,7 +151,7 @@ def failures(sqs: Api, url: str, most: int) -> list[dict[str, Any]]:
             QueueUrl=url,
             MaxNumberOfMessages=min(10, most - len(found)),
             MessageAttributeNames=["All"],
-            AttributeNames=["ApproximateReceiveCount"],
+            MessageSystemAttributeNames=["ApproximateReceiveCount"],
             VisibilityTimeout=2,
         )
         messages = (answer or {}).get("Messages", [])
