@@ -66,6 +66,12 @@ def permissions(call: Call, account: str) -> list[dict[str, Any]]:
         bucket = s3_backends[account]["aws"].buckets.get(call.parameters["Bucket"])
         if bucket and call.parameters["Key"] not in bucket.keys:
             return [{"action": "s3:ListBucket", "resources": [f"arn:aws:s3:::{bucket.name}"]}]
+    if name == "sqs:StartMessageMoveTask":
+        # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-configure-dead-letter-queue-redrive.html
+        dead, target = call.parameters["SourceArn"], call.parameters.get("DestinationArn")
+        taken = [f"sqs:{action}" for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")]
+        sent = [{"action": "sqs:SendMessage", "resources": [target]}] if target else []
+        return [*({"action": action, "resources": [dead]} for action in taken), *sent]
     if name == "efs:CreateMountTarget":
         # https://docs.aws.amazon.com/efs/latest/ug/API_CreateMountTarget.html
         subnet = [f"{network}subnet/{call.parameters['SubnetId']}"]
