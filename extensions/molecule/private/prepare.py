@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An account of which the stack is a guest: ``python prepare.py FILE`` makes it, and writes down what it has made.
 
-A VPC with private subnets and an endpoint, and a bucket with notifications, a policy and tags of its owner's.
+A VPC with private subnets and an endpoint, a key, and a bucket with notifications, a policy and tags of its owner's.
 """
 
 from __future__ import annotations
@@ -52,5 +52,6 @@ def bucket(account: str) -> None:
 if __name__ == "__main__":
     account_id = boto3.client("sts").get_caller_identity()["Account"]
     bucket(account_id)
-    made = {"bucket": BUCKET, **network()}
+    key_arn = boto3.client("kms").create_key(Description="Documents of everybody")["KeyMetadata"]["Arn"]
+    made = {"bucket": BUCKET, "key_arn": key_arn, **network()}
     Path(sys.argv[1]).write_text(json.dumps(made), encoding="utf-8")

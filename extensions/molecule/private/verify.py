@@ -105,6 +105,18 @@ def test_the_bucket_tells_eventbridge_too_and_keeps_all_that_its_owner_set() -> 
     assert "Status" not in s3.get_bucket_versioning(Bucket=BUCKET)
 
 
+def test_results_and_messages_are_encrypted_with_the_given_key() -> None:
+    keys = [one["KeyArn"] for one in boto3.client("kms").list_keys()["Keys"]]
+    results = f"{PREFIX}-{account()}-eu-west-1-results"
+    encryption = boto3.client("s3").get_bucket_encryption(Bucket=results)["ServerSideEncryptionConfiguration"]
+    rule = only(encryption["Rules"])["ApplyServerSideEncryptionByDefault"]
+    assert rule["KMSMasterKeyID"] in keys
+    sqs = boto3.client("sqs")
+    url = sqs.get_queue_url(QueueName=f"{PREFIX}-summarize")["QueueUrl"]
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["KmsMasterKeyId"])["Attributes"]
+    assert attributes["KmsMasterKeyId"] == rule["KMSMasterKeyID"]
+
+
 def test_the_first_processor_reads_its_part_of_the_bucket() -> None:
     for pattern in patterns("default"):
         assert pattern["detail"]["bucket"]["name"] == [BUCKET]
