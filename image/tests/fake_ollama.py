@@ -264,15 +264,17 @@ def serve_store() -> None:
         return True
 
     def create(body: dict[str, Any]) -> None:
-        (weights,) = body["files"].values()
-        size = (store / "blobs" / weights.replace(":", "-")).stat().st_size
+        layers = [
+            {"digest": digest, "size": (store / "blobs" / digest.replace(":", "-")).stat().st_size}
+            for digest in body["files"].values()
+        ]
         # What it was asked for is kept where a test can read it.
         asked = json.dumps(body).encode()
         digest = f"sha256:{hashlib.sha256(asked).hexdigest()}"
         (store / "blobs" / digest.replace(":", "-")).write_bytes(asked)
         config = {"digest": digest, "size": len(asked)}
         manifest.parent.mkdir(parents=True, exist_ok=True)
-        manifest.write_text(json.dumps({"config": config, "layers": [{"digest": weights, "size": size}]}))
+        manifest.write_text(json.dumps({"config": config, "layers": layers}))
 
     def fail(body: dict[str, Any]) -> None:
         (store / "chats").touch()

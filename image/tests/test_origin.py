@@ -157,6 +157,20 @@ def test_an_archive_may_be_the_folder_of_an_ollama_create(
     assert engine() == {"files": {"tiny.gguf": digest(_GGUF)}, **_MADE}
 
 
+def test_a_model_that_sees_comes_in_two_files(
+    cloud: Cloud, environment: dict[str, str], engine: Callable[[], dict[str, Any]]
+) -> None:
+    projector = b"GGUF projector"
+    files = {"mmproj.gguf": digest(projector), "tiny.gguf": digest(_GGUF)}
+    put(cloud, tar({"tiny.gguf": _GGUF, "mmproj.gguf": projector}))
+    assert seed(["tiny:latest"], environment) == 0
+    assert engine() == {"files": files}
+    modelfile = b"FROM tiny.gguf\nFROM mmproj.gguf\n"
+    put(cloud, tar({"tiny.gguf": _GGUF, "mmproj.gguf": projector, "Modelfile": modelfile}))
+    assert seed(["tiny:latest"], environment) == 0
+    assert engine() == {"files": files}
+
+
 @pytest.mark.parametrize(
     ("modelfile", "sentence"),
     [
