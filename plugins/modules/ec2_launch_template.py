@@ -108,7 +108,7 @@ from typing import Any
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ansible_collections.pasture.ollama.plugins.module_utils._aws import Api
-from ansible_collections.pasture.ollama.plugins.module_utils._resource import State
+from ansible_collections.pasture.ollama.plugins.module_utils._resource import State, differing_keys
 from ansible_collections.pasture.ollama.plugins.module_utils._sets import (
     SET_OPTIONS,
     SET_REQUIREMENTS,
@@ -200,6 +200,9 @@ class LaunchTemplate(Item):
         wanted = super().wanted(current)
         if "security_group_ids" in wanted:
             wanted["security_group_ids"] = sorted(wanted["security_group_ids"])
+        if current is not None and differing_keys(current, wanted, self.exact_keys):
+            # A change is a new version, whose number is known only once it is there.
+            wanted["version"] = unknown(f"version of launch template {self.name}")
         return wanted
 
     def computed(self) -> State:

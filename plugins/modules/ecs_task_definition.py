@@ -191,7 +191,8 @@ class TaskDefinition(Item):
         return wanted
 
     def computed(self) -> State:
-        return {"arn": unknown(f"revision of {self.name}")}
+        revision = unknown(f"revision of {self.name}")
+        return {"arn": revision, "revision": revision}
 
     def create(self, wanted: State) -> None:
         tags = lower_list(wanted.get("tags", {})) or None

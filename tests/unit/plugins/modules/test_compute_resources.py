@@ -551,8 +551,8 @@ def test_a_diff_names_only_what_changes(case: Case, api: Apis) -> None:
     current = resource.read()
     assert current is not None
     keys = differing_keys(current, resource.wanted(current), resource.exact_keys)
-    # What follows from a change: new permissions of policies, the number of a revision.
-    assert keys <= {*edit, "definition", "arn", "policy_arns"}
+    # What follows from a change: new permissions of policies, the number of a revision or version.
+    assert keys <= {*edit, "definition", "arn", "revision", "version", "policy_arns"}
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "LimitExceededException"])
