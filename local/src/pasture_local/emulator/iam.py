@@ -370,7 +370,13 @@ _FINDERS: dict[str, _Finder] = {
     "ec2": _ec2,
     "sns": _table({"TopicArn": "", "Name": "arn:aws:sns:{region}:{account}:", "ResourceArn": ""}),
     "sts": _table({"RoleArn": ""}),
-    "kms": _table({"KeyId": "arn:aws:kms:{region}:{account}:key/"}),
+    "kms": _table(
+        {
+            "KeyId": "arn:aws:kms:{region}:{account}:key/",
+            "TargetKeyId": "arn:aws:kms:{region}:{account}:key/",
+            "AliasName": "arn:aws:kms:{region}:{account}:",
+        }
+    ),
     "ecr": _table(
         {
             "repositoryName": "arn:aws:ecr:{region}:{account}:repository/",

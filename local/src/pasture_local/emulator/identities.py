@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from moto.iam.models import iam_backends
+from moto.kms.models import kms_backends
 from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
 from moto.sts.models import sts_backends
@@ -61,7 +62,7 @@ def identity_policies(who: Principal, account: str) -> dict[str, Any] | None:
 
 
 def resource_policies(arns: Iterable[str], account: str) -> dict[str, Any]:
-    """The policies of those buckets and queues that have one, by the ARN that was asked for."""
+    """The policies of those buckets, queues and keys that have one, by the ARN that was asked for."""
     found = {}
     for arn in arns:
         _, _, service, region, _, name = (arn.split(":", 5) + [""] * 6)[:6]
@@ -72,9 +73,21 @@ def resource_policies(arns: Iterable[str], account: str) -> dict[str, Any]:
         elif service == "sqs":
             queue = sqs_backends[account][region].queues.get(name)
             policy = queue.policy if queue else None
+        elif service == "kms":
+            key = kms_backends[account][region].keys.get(name.removeprefix("key/"))
+            # Without the key's own policy nobody may do anything. An alias, and what is not there yet, has a new key's.
+            # https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
+            policy = key.policy if key else json.dumps(_new_key(account))
         if policy:
             found[arn] = _document(policy)
     return found
+
+
+def _new_key(account: str) -> dict[str, Any]:
+    """The policy of a key whose account decides by IAM."""
+    root = {"AWS": f"arn:aws:iam::{account}:root"}
+    statement = {"Effect": "Allow", "Principal": root, "Action": "kms:*", "Resource": "*"}
+    return {"Version": "2012-10-17", "Statement": [statement]}
 
 
 def digest(policies: Any) -> str:
