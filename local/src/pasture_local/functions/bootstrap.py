@@ -47,6 +47,7 @@ def main() -> None:
         except Exception as error:
             traceback.print_exc()
             answer = {"error": f"{type(error).__name__}: {error}"}
+        sys.stdout.flush()  # what it printed is in the log before its result is known
         results.write(json.dumps(answer, default=str) + "\n")
         results.flush()
 
