@@ -29,6 +29,17 @@ def template_versions(original: Callable[..., Any], self: Any, data: dict[str, A
     return original(self, data, description)
 
 
+def template_tags(original: Callable[..., list[Any]], self: Any, *args: Any, **kwargs: Any) -> list[Any]:
+    """moto describes a template with the tags that it was made with, whatever becomes of them.
+
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeLaunchTemplates.html
+    """
+    templates = original(self, *args, **kwargs)
+    for template in templates:
+        template.tags = template.get_tags()
+    return templates
+
+
 def nat_gateway_filters(
     original: Callable[..., list[Any]], self: Any, filters: dict[str, list[str]] | None, ids: list[str] | None
 ) -> list[Any]:
@@ -100,5 +111,11 @@ PATCHES = (
     Patch("ec2-endpoint-services", vpcs.VPCBackend, "_collect_default_endpoint_services", endpoint_services),
     Patch("ec2-interface-name", elastic_network_interfaces.NetworkInterface, "__init__", interface_name),
     Patch("ec2-template-versions", launch_templates.LaunchTemplate, "create_version", template_versions),
+    Patch(
+        "ec2-template-tags",
+        launch_templates.LaunchTemplateBackend,
+        "describe_launch_templates",
+        template_tags,
+    ),
     Patch("ec2-nat-filters", nat_gateways.NatGatewayBackend, "describe_nat_gateways", nat_gateway_filters),
 )
