@@ -40,6 +40,8 @@ _DEFAULT_RETRIES = 2
 _FIRST_RETRY_SECONDS = 1.0
 #: An execution environment that has had nothing to do for so long, in seconds, is ended.
 _IDLE_SECONDS = 60.0
+#: A change of a function is seen after so many seconds; Lambda's takes some, too.
+_DESCRIBED_SECONDS = 1.0
 #: Execution environments of one function side by side, whatever its concurrency allows.
 _MOST_ENVIRONMENTS = 4
 
@@ -80,6 +82,7 @@ class FunctionRunner:
         self._home = home
         self._queues: dict[str, queue.Queue[_Invocation]] = {}
         self._workers: dict[str, int] = {}
+        self._described: dict[str, tuple[float, Function]] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
 
@@ -130,7 +133,7 @@ class FunctionRunner:
         self, arn: str, invocation: _Invocation, environment: Environment | None
     ) -> Environment | None:
         try:
-            function = self.describe(arn)
+            function = self._deployed(arn)
         except (ClientError, BotoCoreError) as error:
             _log.warning("%s: %s", arn, error)
             return environment
@@ -162,6 +165,15 @@ class FunctionRunner:
         with self._lock:
             if self._queues[function.arn].qsize() > 0 and self._workers[function.arn] < allowed:
                 self._start_worker(function.arn)
+
+    def _deployed(self, arn: str) -> Function:
+        """What is deployed, asked once a second: of a burst of events, not each has to ask."""
+        now = time.monotonic()
+        asked, function = self._described.get(arn, (0.0, None))
+        if function is None or now - asked > _DESCRIBED_SECONDS:
+            function = self.describe(arn)
+            self._described[arn] = now, function
+        return function
 
     def describe(self, arn: str) -> Function:
         """What is deployed under the ARN."""
