@@ -191,8 +191,19 @@ def test_a_modelfile_that_cannot_be_followed_publishes_nothing(
     assert not (tmp_path / "manifests").exists()
 
 
+@pytest.mark.usefixtures("environment")
+def test_a_modelfile_beside_the_weights_is_read_before_them(cloud: Cloud, tmp_path: Path) -> None:
+    place = f"s3://{cloud.source}/m"
+    cloud.s3.put_object(Bucket=cloud.source, Key="m/Modelfile", Body=b"FROM other.gguf")
+    cloud.define(**{"from": f"{place}/tiny.gguf", "modelfile": f"{place}/Modelfile"})
+    with pytest.raises(
+        PermanentError, match=r"m/Modelfile is made FROM other\.gguf, and there is only tiny\.gguf"
+    ):
+        bring_again(cloud, tmp_path)
+
+
 def test_a_modelfile_is_not_for_an_archive(cloud: Cloud, environment: dict[str, str], tmp_path: Path) -> None:
-    cloud.s3.put_object(Bucket=cloud.source, Key="m/Modelfile", Body=_MODELFILE)
+    cloud.s3.put_object(Bucket=cloud.source, Key="m/Modelfile", Body=b"FROM tiny.tar")
     put(cloud, archive(), modelfile=f"s3://{cloud.source}/m/Modelfile")
     with pytest.raises(PermanentError, match="is for a GGUF file alone"):
         bring_again(cloud, tmp_path)

@@ -18,7 +18,7 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -87,15 +87,21 @@ def bring(
     :raises RetryableError: when it cannot be downloaded now, or the file system is full.
     """
     origin = definition.origin or ""
+    name = PurePosixPath(origin).name
     s3 = Clients(region, connections=2).s3
-    answer = _get(s3, origin)
+    # First, since it may be wrong, and the weights take an hour.
+    beside = _modelfile_at(s3, definition.modelfile) if definition.modelfile else None
+    if beside is not None:
+        beside.recipe({name: ""})
+    with calling(f"read {origin}"):
+        answer = s3.get_object(Bucket=_bucket(origin), Key=_key(origin))
     total = int(answer["ContentLength"])
     stream = _Seen(answer["Body"], total, progress)
     (staging / "blobs").mkdir(parents=True, exist_ok=True)
     with _explaining(origin, staging):
         content = _Content()
         if stream.peek(4) == _GGUF:
-            content.weights[PurePosixPath(origin).name] = _write(stream, staging / "blobs", None)
+            content.weights[name] = _write(stream, staging / "blobs", None)
         else:
             _unpack(stream, staging / "blobs", origin, content)
         while stream.read():
@@ -108,24 +114,63 @@ def bring(
                 f"{definition.digest}.",
                 slug="digest-mismatch",
             )
-        if definition.modelfile:
-            if content.manifests or content.modelfile is not None:
-                raise PermanentError(
-                    f"{origin} tells itself what the model is; {definition.modelfile} is for a GGUF file alone.",
-                    slug="broken-archive",
-                )
-            content.modelfile = _get(s3, definition.modelfile)["Body"].read(_TEXT_BYTES)
+        if beside is not None and list(content.weights) != [name]:
+            raise PermanentError(
+                f"{origin} tells itself what the model is; {definition.modelfile} is for a GGUF file alone.",
+                slug="broken-archive",
+            )
+        if content.weights and content.manifests:
+            raise PermanentError(f"{origin} holds GGUF files and a store of Ollama's.", slug="broken-archive")
         if content.weights:
-            return content.recipe(definition.modelfile or origin)
+            modelfile = beside or (
+                _Modelfile(content.modelfile, origin) if content.modelfile is not None else None
+            )
+            return modelfile.recipe(content.weights) if modelfile else {"files": content.weights}
         _keep_manifest(content.manifests, staging, definition, origin)
     return None
 
 
-def _get(s3: Any, url: str) -> dict[str, Any]:
-    bucket, _, key = url.removeprefix("s3://").partition("/")
+def _bucket(url: str) -> str:
+    return url.removeprefix("s3://").partition("/")[0]
+
+
+def _key(url: str) -> str:
+    return url.removeprefix("s3://").partition("/")[2]
+
+
+def _modelfile_at(s3: Any, url: str) -> _Modelfile:
     with calling(f"read {url}"):
-        answer: dict[str, Any] = s3.get_object(Bucket=bucket, Key=key)
-    return answer
+        body: bytes = s3.get_object(Bucket=_bucket(url), Key=_key(url))["Body"].read(_TEXT_BYTES)
+    return _Modelfile(body, url)
+
+
+class _Modelfile:
+    """A Modelfile, and where it is."""
+
+    def __init__(self, text: bytes, place: str) -> None:
+        """:raises PermanentError: when it is none."""
+        self._place = f"The Modelfile of {place}"
+        try:
+            self._said = parse(text.decode("utf-8-sig"), self._place)
+        except UnicodeDecodeError as error:
+            raise PermanentError(f"{self._place} is not UTF-8.", slug="broken-modelfile") from error
+
+    def recipe(self, weights: Mapping[str, str]) -> dict[str, Any]:
+        """The fields of ``/api/create``.
+
+        :param weights: name and digest of each GGUF file that there is.
+        :raises PermanentError: when it is made from another one.
+        """
+        files = {}
+        for name in self._said.weights:
+            path = str(PurePosixPath(name))
+            if path not in weights:
+                raise PermanentError(
+                    f"{self._place} is made FROM {name}, and there is only {', '.join(sorted(weights))}.",
+                    slug="broken-modelfile",
+                )
+            files[path] = weights[path]
+        return {**self._said.fields, "files": files}
 
 
 @dataclass
@@ -139,33 +184,6 @@ class _Content:
     weights: dict[str, str] = field(default_factory=dict)
     modelfile: bytes | None = None
     manifests: list[bytes] = field(default_factory=list)
-
-    def recipe(self, place: str) -> dict[str, Any]:
-        """The fields of ``/api/create``.
-
-        :raises PermanentError: when weights and Modelfile do not go together.
-        """
-        if self.manifests:
-            raise PermanentError(f"{place} holds GGUF files and a store of Ollama's.", slug="broken-archive")
-        if self.modelfile is None:
-            return {"files": dict(self.weights)}
-        try:
-            modelfile = parse(self.modelfile.decode("utf-8-sig"), f"The Modelfile of {place}")
-        except UnicodeDecodeError as error:
-            raise PermanentError(
-                f"The Modelfile of {place} is not UTF-8.", slug="broken-modelfile"
-            ) from error
-        files = {}
-        for name in modelfile.weights:
-            path = str(PurePosixPath(name))
-            if path not in self.weights:
-                raise PermanentError(
-                    f"The Modelfile of {place} is made FROM {name}, and there is only "
-                    f"{', '.join(sorted(self.weights))}.",
-                    slug="broken-modelfile",
-                )
-            files[path] = self.weights[path]
-        return {**modelfile.fields, "files": files}
 
 
 def _unpack(stream: _Seen, blobs: Path, origin: str, content: _Content) -> None:
