@@ -33,7 +33,8 @@ class Role:
     @property
     def kind(self) -> str:
         """Whose role it is: ``task`` for those of all processors."""
-        return self._parts["name"].rpartition("-")[2]
+        name = self._parts["name"]
+        return "task" if name.endswith("-task") else name
 
     @property
     def _parts(self) -> re.Match[str]:

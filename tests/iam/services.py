@@ -14,12 +14,15 @@ from records import Role
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html
 # https://docs.aws.amazon.com/efs/latest/ug/iam-access-control-nfs-efs.html
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html
+# https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-iam-role.html
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/getting-started-create-iam-instance-profile.html
 _CLUSTER = "arn:aws:ecs:{region}:{account}:cluster/pasture-{stack}"
 _INSTANCE = "arn:aws:ecs:{region}:{account}:container-instance/pasture-{stack}/0123456789abcdef0"
 _EC2 = "arn:aws:ec2:{region}:{account}:instance/i-0123456789abcdef0"
 _OF_CLUSTER = {"ecs:cluster": _CLUSTER}
 _STREAM = "arn:aws:logs:{region}:{account}:log-group:/pasture/{stack}/{group}:log-stream:worker/1"
+_FLOWS = "arn:aws:logs:{region}:{account}:log-group:/pasture/{stack}/network/flow-log"
 _CALLS: dict[str, list[tuple[str, str, dict[str, str]]]] = {
     "instance": [
         ("ecs:DiscoverPollEndpoint", "*", {}),
@@ -57,6 +60,9 @@ _CALLS: dict[str, list[tuple[str, str, dict[str, str]]]] = {
             "{file_system}",
             {"elasticfilesystem:AccessPointArn": "{access_point}"},
         ),
+        # S3 and SQS, when a worker reads or writes what is encrypted.
+        ("kms:Decrypt", "{key}", {}),
+        ("kms:GenerateDataKey", "{key}", {}),
     ],
     "seed": [
         (
@@ -70,6 +76,12 @@ _CALLS: dict[str, list[tuple[str, str, dict[str, str]]]] = {
             {"elasticfilesystem:AccessPointArn": "{access_point}"},
         ),
     ],
+    "flow-log": [
+        ("logs:CreateLogStream", _FLOWS + ":log-stream:eni-1", {}),
+        ("logs:PutLogEvents", _FLOWS + ":log-stream:eni-1", {}),
+        ("logs:DescribeLogStreams", _FLOWS + ":", {}),
+        ("logs:DescribeLogGroups", "*", {}),
+    ],
 }
 
 
@@ -79,8 +91,9 @@ def requests(role: Role, places: dict[str, str]) -> Iterator[Request]:
     :param places: what fills the placeholders of the resources, such as ``file_system``.
     """
     for action, resource, context in _CALLS.get(role.kind, []):
-        # An image that is in no registry of AWS needs no permission.
-        if action.startswith("ecr:") and "image" not in places:
+        # An image that is in no registry of AWS needs no permission, nor does what AWS encrypts with keys of its own.
+        needed = {"ecr": "image", "kms": "key"}.get(action.partition(":")[0])
+        if needed and needed not in places:
             continue
         yield request(role, action, resource, context, places)
 
@@ -92,12 +105,19 @@ def request(
     values = {"account": role.account, "stack": role.stack, **places}
     filled = {key: text.format(**values) for key, text in context.items()}
     name = role.arn.rpartition("/")[2]
+    asked = resource.format(**values)
+    # A key whose own policy leaves it to IAM.
+    root = {"AWS": f"arn:aws:iam::{role.account}:root"}
+    statement = {"Effect": "Allow", "Principal": root, "Action": "kms:*", "Resource": "*"}
     return Request(
         f"arn:aws:sts::{role.account}:assumed-role/{name}/session",
         role.account,
         places["region"],
         action,
-        (resource.format(**values),),
+        (asked,),
         role.policies,
         filled,
+        resource_policies={asked: {"Version": "2012-10-17", "Statement": [statement]}}
+        if ":kms:" in asked
+        else {},
     )
