@@ -122,7 +122,7 @@ def test_unhealthy_task_is_replaced(stack: Make) -> None:
         healthCheck={"command": ["CMD-SHELL", "exit 1"], "interval": 5, "retries": 1, "startPeriod": 0},
     )
     made.desire(1)
-    wait_for(lambda: len(made.reports("pid")) >= 2, what="a second process")
+    wait_for(lambda: len(made.reports("pid")) >= 2, seconds=60, what="a second process")
     assert "health checks" in made.tasks("STOPPED")[0]["stoppedReason"]
 
 
