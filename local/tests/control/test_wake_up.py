@@ -90,6 +90,7 @@ def test_a_thousand_events_at_once_make_one_update(
         list(pool.map(send, range(EVENTS)))
     wait_for(lambda: outcomes(home, name).total() == EVENTS, seconds=60, what="the last of the invocations")
     assert outcomes(home, name) == {"woken": 1, "awake": EVENTS - 1}
+    assert (home.logs / f"function-{name}.log").read_text().count('"message": "woken"') == 1
     assert made.service()["desiredCount"] == 3
     assert made.group()["DesiredCapacity"] == 3
 
