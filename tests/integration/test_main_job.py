@@ -7,11 +7,16 @@ import json
 import re
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
+import deployers
 import pytest
 from demonstration import Demonstration
+from people import IMAGE, RECORD, People
+
+from pasture_local.demo.run import variables
 
 pytestmark = pytest.mark.integration
 
@@ -69,7 +74,8 @@ class Finished:
 @pytest.fixture(scope="module")
 def finished(demonstration: Demonstration) -> Finished:
     """Run the demonstration once for all tests of this file."""
-    run = demonstration.run("demo", "--keep")
+    RECORD.unlink(missing_ok=True)
+    run = demonstration.run("demo", "--keep", "--record", str(RECORD))
     assert run.returncode == 0, run.stdout + run.stderr
     return Finished(run, json.loads((demonstration.home / "state.json").read_text()))
 
@@ -168,6 +174,31 @@ def test_the_service_was_woken_by_what_was_deployed(finished: Finished) -> None:
         assert arns
         tasks = ecs.describe_tasks(cluster=service["clusterArn"], tasks=arns)["tasks"]
         assert {task["taskDefinitionArn"] for task in tasks} == {service["taskDefinition"]}
+
+
+@pytest.fixture
+def people(demonstration: Demonstration, finished: Finished) -> People:
+    """Those who work with the stack."""
+    return People(demonstration, finished.state, finished.client("iam"))
+
+
+def test_each_command_can_be_run_by_somebody_who_may_do_nothing_else(people: People, tmp_path: Path) -> None:
+    """Whether they could on AWS is evaluated by tests/iam."""
+    file = tmp_path / "more.txt"
+    file.write_text("The cows of the north pasture came home on Tuesday. They were counted twice.\n")
+    submitted = people.play("submit", "demo", ("submit",), files=str(file), wait=True)
+    assert "more.txt.txt" in submitted
+    assert "summarize" in people.play("status", "demo", ("status",))
+    assert "summarize" in people.play("redrive", "demo", ("redrive",))
+    assert "smollm2" in people.play("models", "demo", ("show-models",))
+
+
+def test_a_stack_is_deployed_and_destroyed_by_somebody_who_may_do_nothing_else(people: People) -> None:
+    wanted = variables("smollm2:135m", "Summarise the document.") | {"pasture_stack": "second"}
+    deployed = people.play("deploy", "second", deployers.DEPLOY, **wanted, pasture_image={"uri": IMAGE})
+    assert "failed=0" in deployed
+    destroyed = people.play("destroy", "demo", deployers.DEPLOY, pasture_delete_data=True)
+    assert "failed=0" in destroyed
 
 
 def test_down_ends_every_process(demonstration: Demonstration, finished: Finished) -> None:
