@@ -59,7 +59,8 @@ def untruths(foretold: Any, done: Any, where: str, *, whole: bool = True) -> lis
 
     :param whole: whether all that became so must have been foretold.
     """
-    if isinstance(foretold, str) and isinstance(done, str) and may_become(foretold, done):
+    # A placeholder may also stand for a number.
+    if isinstance(foretold, str) and may_become(foretold, str(done)):
         return []
     if isinstance(foretold, dict) and isinstance(done, dict):
         surprises = done.keys() - foretold.keys() if whole else set()
