@@ -532,7 +532,7 @@ def test_the_worker_outlives_the_corpus(cloud: Cloud, ollama: FakeOllama, tmp_pa
     limits = {f"PASTURE_{name.upper()}": str(value) for name, value in asdict(LIMITS).items()}
     settings = cloud.settings(OLLAMA_HOST=ollama.url, PASTURE_SLOTS="2", **limits)
     with Worker(settings, tmp_path) as worker:
-        wait_for(lambda: cloud.outstanding() == 0, 240, worker=worker)
+        wait_for(lambda: cloud.outstanding() == 0, 600, worker=worker)
         cloud.put("last.txt", "It lives.")
         wait_for(lambda: "summarize/last.txt.txt" in cloud.result_keys(), worker=worker)
         status = Path(f"/proc/{worker.process.pid}/status").read_text()
