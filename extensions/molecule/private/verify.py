@@ -57,13 +57,16 @@ def test_every_endpoint_is_for_this_account_only(service: str) -> None:
 
 
 def test_there_is_no_route_to_the_internet() -> None:
-    tables = boto3.client("ec2").describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [the_vpc()]}])[
-        "RouteTables"
+    ec2 = boto3.client("ec2")
+    inside = [{"Name": "vpc-id", "Values": [the_vpc()]}]
+    routes = [
+        route
+        for table in ec2.describe_route_tables(Filters=inside)["RouteTables"]
+        for route in table["Routes"]
     ]
-    routes = [route for table in tables for route in table["Routes"]]
     assert routes
     assert not [route for route in routes if route.get("DestinationCidrBlock") == "0.0.0.0/0"]
-    assert not boto3.client("ec2").describe_nat_gateways()["NatGateways"]
+    assert not ec2.describe_nat_gateways(Filters=inside)["NatGateways"]
 
 
 def test_tasks_reach_the_vpc_and_s3_and_nothing_else() -> None:
