@@ -64,18 +64,26 @@ demo-down: env-demo ## end what `make demo KEEP=1` left running
 
 # --- Checks ----------------------------------------------------------------------------------------------------------
 
-# What answers in seconds, and what takes minutes.
+# What answers in seconds, what takes minutes, and what takes many, mostly on one core each: two of those run side by side.
 FAST := lint types unit
-SLOW := changelog-lint docs-lint importer sanity units molecule integration iam
+SLOW := changelog-lint docs-lint importer sanity units
+LONG := molecule integration image
+# What the long ones have recorded.
+LAST := iam
 
 .PHONY: check
 check: ## the fast loop: lint, types and unit tests
 	@$(MAKE) --keep-going $(FAST) COVERAGE=
 
 .PHONY: test
-test: ## everything that is checked, each suite after the other
-	@$(MAKE) --keep-going $(FAST) $(SLOW)
-	@echo "All suites passed: $(FAST) $(SLOW)."
+test: ## everything that is checked
+	@status=0; \
+	$(MAKE) --keep-going $(FAST) $(SLOW) || status=1; \
+	echo "Now, two at a time: $(LONG). Each prints when it is done; together they take about half an hour."; \
+	$(MAKE) --keep-going --jobs=2 --output-sync=target $(LONG) || status=1; \
+	$(MAKE) $(LAST) || status=1; \
+	[ $$status -ne 0 ] || echo "All suites passed: $(FAST) $(SLOW) $(LONG) $(LAST)."; \
+	exit $$status
 
 .PHONY: lint
 lint: dev ## ruff, yamllint and ansible-lint (production profile)
@@ -102,7 +110,7 @@ unit: dev ## the unit tests, with branch coverage
 
 .PHONY: integration
 integration: dev build ## the worker and the main job on the embedded cloud
-	$(BIN)/pytest -m "integration or slow" tests/integration tests/image image/tests local/tests tools/tests
+	$(BIN)/pytest -m "integration or slow" tests/integration image/tests local/tests tools/tests
 
 .PHONY: molecule
 molecule: dev ## the scenarios of the roles on the embedded cloud
