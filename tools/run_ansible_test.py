@@ -31,6 +31,7 @@ OTHER_CODE = (
     "image/",
     "local/",
     "tests/image/",
+    "tests/iam/",
     "tests/integration/",
     "tools/",
 )
