@@ -67,7 +67,7 @@ demo-down: env-demo ## end what `make demo KEEP=1` left running
 # What answers in seconds, what takes minutes, and what takes many, mostly on one core each: two of those run side by side.
 FAST := lint types unit
 SLOW := changelog-lint docs-lint importer sanity units
-LONG := molecule integration image
+LONG := integration molecule image programs
 # What the long ones have recorded.
 LAST := iam
 
@@ -110,9 +110,11 @@ COVERAGE := --cov --cov-branch --cov-report=term:skip-covered
 unit: dev ## the unit tests, with branch coverage
 	$(BIN)/pytest $(UNIT) $(COVERAGE)
 
-.PHONY: integration
-integration: dev build ## the worker and the main job on the embedded cloud
-	$(BIN)/pytest -m "integration or slow" tests/integration image/tests local/tests tools/tests
+.PHONY: integration programs
+integration: dev build ## the main job, and what can go wrong with it, on the embedded cloud
+	$(BIN)/pytest -m "integration or slow" tests/integration
+programs: dev ## the worker, the embedded cloud and the tools, as the processes that they are
+	$(BIN)/pytest -m "integration or slow" image/tests local/tests tools/tests
 
 .PHONY: molecule
 molecule: dev ## the scenarios of the roles on the embedded cloud
