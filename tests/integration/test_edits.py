@@ -192,10 +192,9 @@ def test_a_models_tag_and_a_containers_memory(account: Account, variables: dict[
     processor(variables, "summarize")["model"] = "llama3.1:latest"
     processor(variables, "translate")["infrastructure"]["max_memory"] = 12288
     models = {"model definition llama3.1:8b", "model definition llama3.1:latest", "models in the cache"}
-    seeding = {"ECS task definition pasture-trial-seed"}
     role = {"IAM role pasture-trial-summarize-task"}
     workers = new_revision("summarize") | new_revision("translate")
-    assert foretell_and_do(account, variables) == models | seeding | role | workers
+    assert foretell_and_do(account, variables) == models | role | workers
 
 
 def test_an_instance_type_and_the_retention_of_logs(account: Account, variables: dict[str, Any]) -> None:
