@@ -16,8 +16,8 @@ import marked
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 INSTALLED = ROOT / ".build" / "collections"
-# Far more than a demonstration takes (about a minute), and less than anybody waits.
-DEADLINE = 900.0  # seconds; ten times what a machine with nothing else to do takes
+# Ten times what a demonstration takes on a machine with nothing else to do, and less than anybody waits.
+DEADLINE = 900.0  # seconds
 
 
 @dataclass
