@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import least_settings
 import pytest
 from fake_ollama import FakeOllama
 from worker_cloud import wait_for
@@ -18,15 +19,7 @@ from ollama_worker.errors import EngineError
 from ollama_worker.model import ModelDefinition
 from ollama_worker.settings import Settings, from_environment
 
-NEEDED = {
-    "PASTURE_STACK": "t",
-    "PASTURE_PROCESSOR": "p",
-    "PASTURE_QUEUE_URL": "-",
-    "PASTURE_RESULTS_BUCKET": "-",
-    "PASTURE_MODEL_PARAMETER": "-",
-    "PASTURE_PROMPT": "Q",
-    "PASTURE_SLOTS": "4",
-}
+NEEDED = {**least_settings.NEEDED, "PASTURE_SLOTS": "4"}
 
 
 @pytest.fixture

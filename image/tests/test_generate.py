@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from fake_ollama import FakeOllama, count
+from least_settings import NEEDED
 
 from ollama_worker.content import Content
 from ollama_worker.engine.client import OllamaClient, Profile
@@ -18,15 +19,6 @@ from ollama_worker.errors import PermanentError
 from ollama_worker.generate import Answer
 from ollama_worker.infer import Inference
 from ollama_worker.settings import from_environment
-
-NEEDED = {
-    "PASTURE_STACK": "t",
-    "PASTURE_PROCESSOR": "p",
-    "PASTURE_QUEUE_URL": "-",
-    "PASTURE_RESULTS_BUCKET": "-",
-    "PASTURE_MODEL_PARAMETER": "-",
-    "PASTURE_PROMPT": "Q",
-}
 
 
 class Engine:

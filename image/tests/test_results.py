@@ -7,6 +7,7 @@ import dataclasses
 from typing import Any
 
 import pytest
+from least_settings import NEEDED
 
 from ollama_worker.errors import PermanentError
 from ollama_worker.events import Document, DocumentEvent
@@ -15,14 +16,6 @@ from ollama_worker.results import fingerprint, output_type, result_key
 from ollama_worker.settings import Settings, from_environment
 from ollama_worker.sqs import retry_delay
 
-NEEDED = {
-    "PASTURE_STACK": "t",
-    "PASTURE_PROCESSOR": "p",
-    "PASTURE_QUEUE_URL": "-",
-    "PASTURE_RESULTS_BUCKET": "-",
-    "PASTURE_MODEL_PARAMETER": "-",
-    "PASTURE_PROMPT": "Q",
-}
 MODEL = ModelDefinition("tiny", "latest")
 EVENT = DocumentEvent("chain", Document("b", "k.txt"), metadata={"title": "T"})
 
