@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
-from demonstration import BIN, DEADLINE, Demonstration
+from demonstration import BIN, DEADLINE, Demonstration, client_of
 from fake_ollama import FakeOllama
 
 STACK, PROCESSOR = "docs", "summarize"
@@ -69,13 +68,7 @@ class Burst:
 
     def client(self, service: str) -> Any:
         """Return a client of the embedded cloud."""
-        return boto3.client(
-            service,
-            endpoint_url=self.state["endpoint_url"],
-            region_name=self.state["region"],
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
+        return client_of(self.state, service)
 
     def command(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command as a user would, with nothing of the user's AWS; its answer is the engine of all tasks."""

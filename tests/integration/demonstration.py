@@ -10,7 +10,9 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import boto3
 import marked
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,6 +20,17 @@ BIN = Path(sys.executable).parent
 INSTALLED = ROOT / ".build" / "collections"
 # Ten times what a demonstration takes on a machine with nothing else to do, and less than anybody waits.
 DEADLINE = 900.0  # seconds
+
+
+def client_of(state: dict[str, Any], service: str) -> Any:
+    """Return a client of the embedded cloud whose state is given."""
+    return boto3.client(
+        service,
+        endpoint_url=state["endpoint_url"],
+        region_name=state["region"],
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
 
 
 @dataclass

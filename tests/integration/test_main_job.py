@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import deployers
 import pytest
-from demonstration import Demonstration
+from demonstration import Demonstration, client_of
 from people import IMAGE, RECORD, People
 
 from pasture_local.demo.run import variables
@@ -30,13 +29,7 @@ class Finished:
 
     def client(self, service: str) -> Any:
         """Return a client of the embedded cloud."""
-        return boto3.client(
-            service,
-            endpoint_url=self.state["endpoint_url"],
-            region_name=self.state["region"],
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
+        return client_of(self.state, service)
 
     def bucket(self, kind: str) -> str:
         """Return the name of the ``source`` or ``results`` bucket."""
