@@ -28,6 +28,12 @@ options:
       - With an empty list, everything in scope is removed, also what an interrupted run has left.
     type: bool
     default: false
+  remove:
+    description:
+      - Names of things in O(scope) to remove, such as those that an earlier task returned in C(unlisted).
+      - What has such a name and is not in O(scope), or is listed, stays as it is.
+    type: list
+    elements: str
   purge_tags:
     description:
       - Remove tags that are not given from the things that are listed.

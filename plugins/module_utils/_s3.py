@@ -28,6 +28,8 @@ from ansible_collections.pasture.ollama.plugins.module_utils._resource import (
 )
 from ansible_collections.pasture.ollama.plugins.module_utils._tags import tag_dict, upper_list
 
+#: Why a bucket cannot be adopted that does not exist.
+NOT_THERE = "there is no such bucket; make it first, or give no name to have one made"
 #: The one lifecycle rule of ours; rules with other names are left as they are.
 LIFECYCLE_RULE = "pasture"
 _BLOCKED = {
@@ -95,6 +97,8 @@ class Bucket(Resource):
 
     def read(self) -> State | None:
         if not self.exists():
+            if self.adopted:
+                raise Refusal(NOT_THERE)
             return None
         encryption = self._get("get_bucket_encryption", "ServerSideEncryptionConfigurationNotFoundError")
         public = self._get("get_public_access_block", "NoSuchPublicAccessBlockConfiguration")
@@ -142,8 +146,6 @@ class Bucket(Resource):
         return [statement], []
 
     def create(self, wanted: State) -> None:
-        if self.adopted:
-            raise Refusal("there is no such bucket to adopt; make it first, or give no name to have one made")
         # us-east-1 is the one region that may not be named.
         # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
         elsewhere = {"LocationConstraint": self.api.region} if self.api.region != "us-east-1" else None

@@ -30,11 +30,15 @@ SET_OPTIONS: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "scope": {"type": "dict"},
     "purge": {"type": "bool", "default": False},
+    "remove": {"type": "list", "elements": "str"},
     "purge_tags": {"type": "bool", "default": True},
 }
 
 #: To be given to AnsibleAWSModule with C(SET_OPTIONS).
-SET_REQUIREMENTS: dict[str, Any] = {"required_if": [("purge", True, ("scope",))]}
+SET_REQUIREMENTS: dict[str, Any] = {
+    "required_if": [("purge", True, ("scope",))],
+    "required_by": {"remove": ("scope",)},
+}
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,14 +97,15 @@ def run_set(
         outcomes += ensure_all(module, stage)
 
     unlisted = _unlisted(module, [r for stage in stages for r in stage], find)
-    purge = unlisted if module.params["purge"] else []
-    removed = ensure_all(module, purge, "absent")
+    named = set(module.params["remove"] or ())
+    surplus = [resource for resource in unlisted if module.params["purge"] or resource.name in named]
+    removed = ensure_all(module, surplus, "absent")
     report(
         module,
         key,
         [*outcomes, *removed],
         many=True,
-        unlisted=sorted(resource.name for resource in unlisted if not purge),
+        unlisted=sorted(resource.name for resource in unlisted if resource not in surplus),
         removed=sorted(outcome.resource.name for outcome in removed if outcome.changed),
         **extra([outcome.after for outcome in outcomes if outcome.after is not None]),
     )

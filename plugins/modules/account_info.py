@@ -10,7 +10,8 @@ module: account_info
 version_added: 1.0.0
 short_description: Read what an AWS account and region offer to a stack
 description:
-  - Reads, in one process, who the credentials belong to, the facts of instance types, and the vCPU quotas.
+  - Reads, in one process, who the credentials belong to, the facts of instance types, the vCPU quotas, and
+    whether buckets can be adopted.
   - It exists because the role P(pasture.ollama.preflight#role) needs all of them before anything is made.
     There is no module for quotas, and none that takes an unknown instance type for an answer rather than
     an error.
@@ -30,6 +31,12 @@ options:
     description: Also read the quotas of vCPUs.
     type: bool
     default: true
+  buckets:
+    description:
+      - The names of buckets that are to be adopted. Empty names, and those that no bucket can have, are not asked for.
+    type: list
+    elements: str
+    default: []
 author:
   - Contributors to the pasture.ollama project (@pasture)
 extends_documentation_fragment:
@@ -89,6 +96,14 @@ quotas:
         classes: [g, vt]
         vcpus: 64
     spot: []
+buckets:
+  description: For each of O(buckets) that was asked for, a sentence why it cannot be adopted. Empty when it can.
+  returned: always
+  type: dict
+  sample:
+    scans-of-2026: ""
+    invoices: >-
+      Bucket invoices cannot be adopted: there is no such bucket; make it first, or give no name to have one made.
 """
 
 from collections.abc import Sequence
@@ -102,6 +117,9 @@ from ansible_collections.pasture.ollama.plugins.module_utils._instances import (
     from_ec2,
     vcpu_quotas,
 )
+from ansible_collections.pasture.ollama.plugins.module_utils._names import bucket_problems
+from ansible_collections.pasture.ollama.plugins.module_utils._resource import Refusal
+from ansible_collections.pasture.ollama.plugins.module_utils._s3 import NOT_THERE, Bucket
 
 # A filter takes at most 200 values.
 _FILTER_VALUES = 200
@@ -131,22 +149,39 @@ def read_quotas(module: Any, api: Api) -> dict[str, Any]:
         return vcpu_quotas([])
 
 
+def unadoptable(api: Api, names: Sequence[str], owner: str) -> dict[str, str]:
+    """A sentence for each bucket that this account cannot adopt; empty for those that it can."""
+    possible = [name for name in dict.fromkeys(names) if name and not any(bucket_problems([name]))]
+    return {name: _why_not(Bucket(api, {"name": name}, owner, "", "")) for name in possible}
+
+
+def _why_not(bucket: Bucket) -> str:
+    try:
+        reason = "" if bucket.exists() else NOT_THERE
+    except Refusal as refusal:
+        reason = str(refusal)
+    return f"Bucket {bucket.name} cannot be adopted: {reason}." if reason else ""
+
+
 def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
             "instance_types": {"type": "list", "elements": "str", "default": []},
             "candidates": {"type": "bool", "default": False},
             "quotas": {"type": "bool", "default": True},
+            "buckets": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
     sts, ec2, quotas = Api(module, "sts"), Api(module, "ec2"), Api(module, "service-quotas")
+    names = module.params["buckets"]
     patterns = sorted(
         {*module.params["instance_types"], *(CANDIDATES if module.params["candidates"] else ())}
     )
     try:
         identity = sts.call("get_caller_identity") or {}
         instance_types = describe(ec2, patterns)
+        buckets = unadoptable(Api(module, "s3"), names, identity["Account"]) if any(names) else {}
     except AwsError as error:
         remedy = f" To mend it: {error.remedy}." if error.remedy else ""
         module.fail_json(msg=f"The account could not be read ({error}).{remedy}", error_code=error.code)
@@ -157,6 +192,7 @@ def main() -> None:
         region=ec2.region,
         instance_types=instance_types,
         quotas=read_quotas(module, quotas) if module.params["quotas"] else vcpu_quotas([]),
+        buckets=buckets,
     )
 
 

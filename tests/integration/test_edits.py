@@ -127,6 +127,15 @@ def new_revision(processor: str) -> Names:
     return of(processor, "ECS task definition", "ECS service")
 
 
+def new_maximum(processor: str) -> Names:
+    """What every change of a processor's maximum changes."""
+    # The rule tells the wake-up function how far it may go.
+    return of(processor, "Auto Scaling group", "ECS capacity provider") | {
+        f"event rule pasture-trial-{processor}-0",
+        f"scalable target service/pasture-trial/pasture-trial-{processor}",
+    }
+
+
 def all_of(processor: str) -> Names:
     """Everything that there is because of one processor."""
     return {
@@ -181,11 +190,7 @@ def test_an_empty_account(account: Account, variables: dict[str, Any]) -> None:
 def test_a_prompt_and_a_maximum(account: Account, variables: dict[str, Any]) -> None:
     processor(variables, "summarize")["prompt"] = "Summarise the document in one sentence."
     processor(variables, "translate")["max_instances"] = 7
-    target = "scalable target service/pasture-trial/pasture-trial-translate"
-    scaling = of("translate", "Auto Scaling group", "ECS capacity provider")
-    # The rule tells the wake-up function how far it may go.
-    wake_up = {"event rule pasture-trial-translate-0"}
-    assert foretell_and_do(account, variables) == new_revision("summarize") | scaling | wake_up | {target}
+    assert foretell_and_do(account, variables) == new_revision("summarize") | new_maximum("translate")
 
 
 def test_a_models_tag_and_a_containers_memory(account: Account, variables: dict[str, Any]) -> None:
@@ -227,9 +232,15 @@ def test_egress_and_an_added_processor(account: Account, variables: dict[str, An
     assert foretell_and_do(account, variables) == WAY_OUT | CLOSED | made | SHARED
 
 
-def test_a_removed_processor(account: Account, variables: dict[str, Any]) -> None:
+def test_a_removed_processor_and_a_prompt_and_maximum_of_those_that_stay(
+    account: Account, variables: dict[str, Any]
+) -> None:
+    # What goes is removed by tasks of its own, which must not tell of the others' changes a second time.
     variables["pasture_processors"].pop()
-    assert foretell_and_do(account, variables) == all_of("shorten") | SHARED
+    processor(variables, "summarize")["prompt"] = "Summarise the document in three sentences."
+    processor(variables, "translate")["max_instances"] = 6
+    edits = new_revision("summarize") | new_maximum("translate")
+    assert foretell_and_do(account, variables) == all_of("shorten") | SHARED | edits
 
 
 def test_after_all_of_them_nothing_is_left_to_do(account: Account, variables: dict[str, Any]) -> None:

@@ -138,8 +138,15 @@ def test_whatever_is_wrong_with_a_processor_is_told_at_once(account: Account) ->
             {"pasture_network": VPC},
             "There is no VPC vpc-0123456789abcdef0 in eu-west-1; check pasture_network.vpc_id",
         ),
+        (
+            {"pasture_storage": {"source_bucket": "invoices-of-nobody", "results_bucket": "My_Bucket"}},
+            (
+                "check pasture_storage. Bucket invoices-of-nobody cannot be adopted: there is no such bucket; make it "
+                "first, or give no name to have one made."
+            ),
+        ),
     ],
-    ids=["quota", "types", "circle", "source", "none", "setting", "names", "vpc"],
+    ids=["quota", "types", "circle", "source", "none", "setting", "names", "vpc", "bucket"],
 )
 def test_what_cannot_be_deployed_is_refused(
     account: Account, variables: dict[str, Any], sentence: str

@@ -49,7 +49,7 @@ class Module:
     _diff = False
 
     def __init__(self, **params: Any) -> None:
-        self.params = {"state": "present", "scope": SCOPE, "purge": False, **params}
+        self.params = {"state": "present", "scope": SCOPE, "purge": False, "remove": None, **params}
         self.result: dict[str, Any] = {}
 
     def exit_json(self, **result: Any) -> None:
@@ -86,6 +86,14 @@ def test_what_is_not_listed_is_removed_when_asked_after_the_rest_is_made() -> No
     assert run(module, {"old": {"name": "old"}}, ["new"]) == ["create new", "delete old"]
     assert module.result["removed"] == ["old"]
     assert module.result["unlisted"] == []
+
+
+def test_of_what_is_not_listed_only_the_named_is_removed() -> None:
+    world: dict[str, State] = {name: {"name": name} for name in ("old", "older", "listed")}
+    module = Module(remove=["old", "listed", "elsewhere"])
+    assert run(module, world, ["listed"]) == ["delete old"]
+    assert module.result["removed"] == ["old"]
+    assert module.result["unlisted"] == ["older"]
 
 
 def test_an_empty_list_removes_everything_in_scope() -> None:

@@ -6,13 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import boto3
 from botocore.exceptions import ClientError
 
 from ansible_collections.pasture.ollama.plugins.module_utils._aws import AwsError
 from ansible_collections.pasture.ollama.plugins.module_utils._instances import CANDIDATES
+from ansible_collections.pasture.ollama.plugins.modules import account_info
 from ansible_collections.pasture.ollama.plugins.modules.account_info import describe, read_quotas
 
 TYPE = {
@@ -82,3 +84,30 @@ def test_quotas_are_read_by_name() -> None:
     api: Any = Pages({"QuotaName": "Running On-Demand G and VT instances", "Value": 64.0})
     found = read_quotas(Module(), api)["on-demand"]
     assert found == [{"name": "Running On-Demand G and VT instances", "classes": ["g", "vt"], "vcpus": 64}]
+
+
+def test_buckets_that_cannot_be_adopted_are_told_with_the_reason(run: Callable[..., dict[str, Any]]) -> None:
+    for name, region in (("here", "eu-west-1"), ("elsewhere", "eu-central-1")):
+        boto3.client("s3", region_name=region).create_bucket(
+            Bucket=name, CreateBucketConfiguration={"LocationConstraint": region}
+        )
+    told = run(account_info, buckets=["here", "elsewhere", "nowhere", "", "No_Name"], quotas=False)["buckets"]
+    assert told == {
+        "here": "",
+        "elsewhere": (
+            "Bucket elsewhere cannot be adopted: it is in eu-central-1 and the stack in eu-west-1; both must be in "
+            "one region."
+        ),
+        "nowhere": (
+            "Bucket nowhere cannot be adopted: there is no such bucket; make it first, or give no name to have one "
+            "made."
+        ),
+    }
+
+
+def test_somebody_elses_bucket_cannot_be_adopted(
+    run: Callable[..., dict[str, Any]], refuse: Callable[..., None]
+) -> None:
+    refuse("HeadBucket", "403")
+    told = run(account_info, buckets=["theirs"], quotas=False)["buckets"]
+    assert "it exists but is not this account's" in told["theirs"]

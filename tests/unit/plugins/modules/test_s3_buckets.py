@@ -161,7 +161,12 @@ def test_letting_go_of_an_adopted_bucket_leaves_it_as_it_was_found(adopted: Run)
 
 def test_a_bucket_that_is_not_there_cannot_be_adopted(run: Run) -> None:
     failed = run(s3_buckets, buckets=[{"name": "nowhere", "adopted": True}], owner=ACCOUNT)
-    assert "there is no such bucket to adopt; make it first" in failed["msg"]
+    assert "there is no such bucket; make it first" in failed["msg"]
+
+
+def test_check_mode_foretells_no_adoption_of_a_bucket_that_is_not_there(run: Run) -> None:
+    told = run(s3_buckets, buckets=[{"name": "nowhere", "adopted": True}], owner=ACCOUNT, check_mode=True)
+    assert "there is no such bucket; make it first" in told["msg"]
 
 
 def test_a_bucket_of_somebody_else_is_not_taken(bucket: Run, refuse: Callable[..., None]) -> None:
