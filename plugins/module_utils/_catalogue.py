@@ -11,9 +11,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING
 
-from ansible_collections.pasture.ollama.plugins.module_utils._catalogue_data import MODELS, SHAPES
 from ansible_collections.pasture.ollama.plugins.module_utils._mime_types import IMAGE_INPUTS, TEXT_INPUTS
+
+if TYPE_CHECKING:
+    from ansible_collections.pasture.ollama.plugins.module_utils._catalogue_data import ModelRow, ShapeRow
 
 
 @dataclass(frozen=True)
@@ -69,13 +73,28 @@ EMBEDDING_OUTPUT = "application/x-ndjson"
 _READS = {"text": TEXT_INPUTS, "image": IMAGE_INPUTS, "any": TEXT_INPUTS + IMAGE_INPUTS}
 
 
+@cache
+def _data() -> tuple[dict[str, ModelRow], dict[str, ShapeRow]]:
+    """The rows of the catalogue: models, and shapes.
+
+    Ansible compiles what it loads anew in the process of each task that uses any filter of the collection; this large
+    part of it is left out until it is asked for.
+    """
+    from ansible_collections.pasture.ollama.plugins.module_utils import (  # noqa: PLC0415 - see above
+        _catalogue_data,
+    )
+
+    return _catalogue_data.MODELS, _catalogue_data.SHAPES
+
+
 def find(name: str) -> Model | None:
     """The model of that name, or None when the catalogue does not have it."""
-    row = MODELS.get(name)
+    models, shapes = _data()
+    row = models.get(name)
     if row is None:
         return None
     tags = {
-        tag: Tag(tag, size, context_length, Shape(*SHAPES[shape]) if shape else None)
+        tag: Tag(tag, size, context_length, Shape(*shapes[shape]) if shape else None)
         for tag, (size, context_length, shape) in row["tags"].items()
     }
     embeds = "embedding" in row["capabilities"]
@@ -93,7 +112,7 @@ def find(name: str) -> Model | None:
 
 def names() -> list[str]:
     """The names of all models, sorted."""
-    return sorted(MODELS)
+    return sorted(_data()[0])
 
 
 def search(text: str = "", capability: str = "", max_size: int | None = None) -> list[Model]:

@@ -26,7 +26,7 @@ For internal use of this collection only.
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import NotRequired, TypeAlias, TypedDict
 
 
 class ModelRow(TypedDict):
@@ -40,9 +40,11 @@ class ModelRow(TypedDict):
     tags: dict[str, tuple[int, int, str]]
 
 
-#: Shape name to (layers, key-value heads, key width, value width, window in tokens, layers without window).
+#: Layers, key-value heads, key width, value width, window in tokens, layers without window.
 #: A window of 0 means that every layer attends to everything. An encoder keeps no keys and values.
-SHAPES: dict[str, tuple[int, int, int, int, int, int]] = {
+ShapeRow: TypeAlias = tuple[int, int, int, int, int, int]
+
+SHAPES: dict[str, ShapeRow] = {
     "aya-35b": (40, 64, 128, 128, 0, 40),
     "codellama-34b": (48, 8, 128, 128, 0, 48),
     "codeqwen-7b": (32, 4, 128, 128, 0, 32),

@@ -17,12 +17,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import monotonic, sleep
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from ansible_collections.pasture.ollama.plugins.module_utils._aws import AwsError
 from ansible_collections.pasture.ollama.plugins.module_utils._unknown import is_unknown
 
 State = dict[str, Any]
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
 
 # Enough to hide the latency of AWS behind each other, few enough not to be throttled.
 _PARALLEL = 8
@@ -185,16 +187,23 @@ def ensure_all(module: Any, resources: Sequence[Resource], state: str | None = N
         except (AwsError, Refusal, WaitTimeout) as error:
             return error
 
-    if len(resources) <= 1:
-        results = [attempt(resource) for resource in resources]
-    else:
-        with ThreadPoolExecutor(max_workers=_PARALLEL) as pool:
-            results = list(pool.map(attempt, resources))
+    results = side_by_side(attempt, resources)
     failures = [(r, e) for r, e in zip(resources, results, strict=True) if isinstance(e, Exception)]
     done = [outcome for outcome in results if isinstance(outcome, Outcome)]
     if failures:
         _fail(module, failures, done, "removed" if target == "absent" else "brought to the wanted state")
     return done
+
+
+def side_by_side(function: Callable[[_Given], _Made], things: Sequence[_Given]) -> list[_Made]:
+    """What C(function) makes of each of C(things), in their order; it may wait for AWS.
+
+    :raises Exception: the first that one of the calls raised.
+    """
+    if len(things) <= 1:
+        return [function(thing) for thing in things]
+    with ThreadPoolExecutor(max_workers=_PARALLEL) as pool:
+        return list(pool.map(function, things))
 
 
 def _fail(

@@ -13,7 +13,7 @@ For internal use of this collection only.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from ansible_collections.pasture.ollama.plugins.module_utils._aws import Api, AwsError
 from ansible_collections.pasture.ollama.plugins.module_utils._resource import (
@@ -23,6 +23,7 @@ from ansible_collections.pasture.ollama.plugins.module_utils._resource import (
     ensure_all,
     merge_tags,
     report,
+    side_by_side,
 )
 
 #: The options that every such module has. Documented by the C(pasture.ollama.sets) fragment.
@@ -52,6 +53,19 @@ def _given(value: Any) -> Any:
     return [_given(item) for item in value] if isinstance(value, list) else value
 
 
+Tags = Mapping[str, str]
+
+
+class Candidate(NamedTuple):
+    """Something in the account that may belong to a set: its tags decide.
+
+    :ivar read_tags: asks AWS for them, where the list of such things left them out.
+    """
+
+    resource: Resource
+    read_tags: Callable[[], Tags]
+
+
 class Item(Resource):
     """One thing of a set, described by its options; a key that was not given is left alone.
 
@@ -72,23 +86,18 @@ class Item(Resource):
         return wanted
 
 
-def in_scope(tags: Mapping[str, str], scope: Mapping[str, str]) -> bool:
-    """Whether something that carries C(tags) belongs to C(scope)."""
-    return all(tags.get(key) == value for key, value in scope.items())
-
-
 def run_set(
     module: Any,
     key: str,
     stages: Sequence[Sequence[Resource]],
-    find: Callable[[dict[str, str]], Iterable[Resource]],
+    find: Callable[[Tags], Iterable[Candidate]],
     extra: Callable[[list[State]], dict[str, Any]] = lambda _states: {},
 ) -> NoReturn:
     """Bring the listed things to their state, deal with the unlisted ones, and end the module.
 
     :param key: under what the states are returned, in the order of the list.
     :param stages: the listed things; each stage may need the one before it (removed in reverse).
-    :param find: all things in scope.
+    :param find: what may belong to the scope; at the least all that does.
     :param extra: what else to return, made from the states of the listed things.
     """
     outcomes: list[Outcome] = []
@@ -112,14 +121,15 @@ def run_set(
 
 
 def _unlisted(
-    module: Any, listed: Sequence[Resource], find: Callable[[dict[str, str]], Iterable[Resource]]
+    module: Any, listed: Sequence[Resource], find: Callable[[Tags], Iterable[Candidate]]
 ) -> list[Resource]:
-    scope = module.params["scope"]
+    scope: Tags = module.params["scope"]
     if not scope:
         return []
     known = [resource.identity() for resource in listed]
     try:
-        return [resource for resource in find(scope) if resource.identity() not in known]
+        candidates = [candidate for candidate in find(scope) if candidate.resource.identity() not in known]
+        all_tags = side_by_side(lambda candidate: candidate.read_tags(), candidates)
     except AwsError as error:
         module.fail_json(
             msg=f"What else belongs to {scope} could not be listed ({error.operation}): {error.cause}. "
@@ -127,3 +137,8 @@ def _unlisted(
             error_code=error.code,
         )
         raise AssertionError("fail_json does not return") from error
+    return [
+        candidate.resource
+        for candidate, tags in zip(candidates, all_tags, strict=True)
+        if all(tags.get(key) == value for key, value in scope.items())
+    ]

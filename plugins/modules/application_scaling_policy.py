@@ -131,6 +131,7 @@ removed:
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -140,8 +141,9 @@ from ansible_collections.pasture.ollama.plugins.module_utils._resource import St
 from ansible_collections.pasture.ollama.plugins.module_utils._sets import (
     SET_OPTIONS,
     SET_REQUIREMENTS,
+    Candidate,
     Item,
-    in_scope,
+    Tags,
     run_set,
 )
 from ansible_collections.pasture.ollama.plugins.module_utils._steps import (
@@ -332,12 +334,12 @@ def main() -> None:
         "ScalableDimension": module.params["dimension"],
     }
 
-    def find(scope: dict[str, str]) -> Iterator[Target]:
+    def find(_scope: Tags) -> Iterator[Candidate]:
         for found in api.pages("describe_scalable_targets", "ScalableTargets", **place):
             if not found["ResourceId"].startswith(module.params["prefix"]):
                 continue
-            if in_scope(read_tags(api, found.get("ScalableTargetARN")), scope):
-                yield Target(api, place, {"resource_id": found["ResourceId"]})
+            target = Target(api, place, {"resource_id": found["ResourceId"]})
+            yield Candidate(target, partial(read_tags, api, found.get("ScalableTargetARN")))
 
     listed = [
         Target(api, place, options, module.params["purge_tags"]) for options in module.params["targets"]

@@ -106,6 +106,7 @@ removed:
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -115,8 +116,9 @@ from ansible_collections.pasture.ollama.plugins.module_utils._resource import St
 from ansible_collections.pasture.ollama.plugins.module_utils._sets import (
     SET_OPTIONS,
     SET_REQUIREMENTS,
+    Candidate,
     Item,
-    in_scope,
+    Tags,
     run_set,
 )
 from ansible_collections.pasture.ollama.plugins.module_utils._tags import tag_change, tag_dict
@@ -342,11 +344,11 @@ def main() -> None:
     api = Api(module, "autoscaling")
     timeout = module.params["wait_timeout"]
 
-    def find(scope: dict[str, str]) -> Iterator[Group]:
+    def find(scope: Tags) -> Iterator[Candidate]:
         filters = [{"Name": f"tag:{key}", "Values": [value]} for key, value in scope.items()]
         for found in api.pages("describe_auto_scaling_groups", "AutoScalingGroups", Filters=filters):
-            if in_scope(tag_dict(found.get("Tags")), scope):
-                yield Group(api, {"name": found["AutoScalingGroupName"]}, timeout=timeout)
+            group = Group(api, {"name": found["AutoScalingGroupName"]}, timeout=timeout)
+            yield Candidate(group, partial(tag_dict, found.get("Tags")))
 
     listed = [
         Group(api, options, module.params["purge_tags"], timeout)

@@ -157,6 +157,7 @@ removed:
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -167,8 +168,9 @@ from ansible_collections.pasture.ollama.plugins.module_utils._resource import St
 from ansible_collections.pasture.ollama.plugins.module_utils._sets import (
     SET_OPTIONS,
     SET_REQUIREMENTS,
+    Candidate,
     Item,
-    in_scope,
+    Tags,
     run_set,
 )
 from ansible_collections.pasture.ollama.plugins.module_utils._tags import upper_list
@@ -333,12 +335,12 @@ def main() -> None:
     api = Api(module, "cloudwatch")
     prefix = module.params["prefix"]
 
-    def find(scope: dict[str, str]) -> Iterator[Alarm]:
+    def find(_scope: Tags) -> Iterator[Candidate]:
         for found in api.pages(
             "describe_alarms", "MetricAlarms", AlarmNamePrefix=prefix, AlarmTypes=["MetricAlarm"]
         ):
-            if in_scope(read_tags(api, found["AlarmArn"]), scope):
-                yield Alarm(api, {"name": found["AlarmName"], "evaluation_periods": 1})
+            alarm = Alarm(api, {"name": found["AlarmName"], "evaluation_periods": 1})
+            yield Candidate(alarm, partial(read_tags, api, found["AlarmArn"]))
 
     listed = [Alarm(api, options, module.params["purge_tags"]) for options in module.params["alarms"]]
     run_set(module, "alarms", [listed], find)

@@ -77,6 +77,7 @@ removed:
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -86,8 +87,9 @@ from ansible_collections.pasture.ollama.plugins.module_utils._resource import St
 from ansible_collections.pasture.ollama.plugins.module_utils._sets import (
     SET_OPTIONS,
     SET_REQUIREMENTS,
+    Candidate,
     Item,
-    in_scope,
+    Tags,
     run_set,
 )
 from ansible_collections.pasture.ollama.plugins.module_utils._tags import tag_change
@@ -180,11 +182,15 @@ def main() -> None:
     api = Api(module, "logs")
     prefix = module.params["prefix"]
 
-    def find(scope: dict[str, str]) -> Iterator[LogGroup]:
+    def read_tags(arn: str) -> Tags:
+        answer = api.call("list_tags_for_resource", missing=_MISSING, resourceArn=arn) or {}
+        return answer.get("tags") or {}
+
+    def find(_scope: Tags) -> Iterator[Candidate]:
         for found in api.pages("describe_log_groups", "logGroups", logGroupNamePrefix=prefix):
-            tags = api.call("list_tags_for_resource", missing=_MISSING, resourceArn=group_arn(found)) or {}
-            if in_scope(tags.get("tags", {}), scope):
-                yield LogGroup(api, {"name": found["logGroupName"]})
+            yield Candidate(
+                LogGroup(api, {"name": found["logGroupName"]}), partial(read_tags, group_arn(found))
+            )
 
     listed = [LogGroup(api, options, module.params["purge_tags"]) for options in module.params["log_groups"]]
     run_set(module, "log_groups", [listed], find)

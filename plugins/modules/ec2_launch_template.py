@@ -103,6 +103,7 @@ removed:
 
 import base64
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -112,7 +113,9 @@ from ansible_collections.pasture.ollama.plugins.module_utils._resource import St
 from ansible_collections.pasture.ollama.plugins.module_utils._sets import (
     SET_OPTIONS,
     SET_REQUIREMENTS,
+    Candidate,
     Item,
+    Tags,
     run_set,
 )
 from ansible_collections.pasture.ollama.plugins.module_utils._tags import tag_change, tag_dict, upper_list
@@ -268,10 +271,11 @@ def main() -> None:
     )
     api = Api(module, "ec2")
 
-    def find(scope: dict[str, str]) -> Iterator[LaunchTemplate]:
+    def find(scope: Tags) -> Iterator[Candidate]:
         filters = [{"Name": f"tag:{key}", "Values": [value]} for key, value in scope.items()]
         for found in api.pages("describe_launch_templates", "LaunchTemplates", Filters=filters):
-            yield LaunchTemplate(api, {"name": found["LaunchTemplateName"]})
+            template = LaunchTemplate(api, {"name": found["LaunchTemplateName"]})
+            yield Candidate(template, partial(tag_dict, found.get("Tags")))
 
     listed = [
         LaunchTemplate(api, options, module.params["purge_tags"])

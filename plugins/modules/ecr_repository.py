@@ -96,6 +96,7 @@ removed:
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -105,8 +106,9 @@ from ansible_collections.pasture.ollama.plugins.module_utils._resource import Re
 from ansible_collections.pasture.ollama.plugins.module_utils._sets import (
     SET_OPTIONS,
     SET_REQUIREMENTS,
+    Candidate,
     Item,
-    in_scope,
+    Tags,
     run_set,
 )
 from ansible_collections.pasture.ollama.plugins.module_utils._tags import tag_change, tag_dict, upper_list
@@ -241,13 +243,16 @@ def main() -> None:
     api = Api(module, "ecr")
     params = module.params
 
-    def find(scope: dict[str, str]) -> Iterator[RepositoryItem]:
+    def read_tags(arn: str) -> Tags:
+        answer = api.call("list_tags_for_resource", missing=_MISSING, resourceArn=arn) or {}
+        return tag_dict(answer.get("tags"))
+
+    def find(_scope: Tags) -> Iterator[Candidate]:
         for found in api.pages("describe_repositories", "repositories"):
             if not found["repositoryName"].startswith(params["prefix"]):
                 continue
-            tags = api.call("list_tags_for_resource", missing=_MISSING, resourceArn=found["repositoryArn"])
-            if in_scope(tag_dict((tags or {}).get("tags")), scope):
-                yield RepositoryItem(api, {"name": found["repositoryName"]}, force=params["force"])
+            repository = RepositoryItem(api, {"name": found["repositoryName"]}, force=params["force"])
+            yield Candidate(repository, partial(read_tags, found["repositoryArn"]))
 
     listed = [
         RepositoryItem(api, options, params["purge_tags"], params["force"])

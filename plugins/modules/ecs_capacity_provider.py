@@ -107,6 +107,7 @@ removed:
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -121,8 +122,9 @@ from ansible_collections.pasture.ollama.plugins.module_utils._resource import (
 from ansible_collections.pasture.ollama.plugins.module_utils._sets import (
     SET_OPTIONS,
     SET_REQUIREMENTS,
+    Candidate,
     Item,
-    in_scope,
+    Tags,
     run_set,
 )
 from ansible_collections.pasture.ollama.plugins.module_utils._tags import lower_list, tag_dict
@@ -268,10 +270,11 @@ def main() -> None:
     ecs, groups = Api(module, "ecs"), Api(module, "autoscaling")
     timeout = module.params["wait_timeout"]
 
-    def find(scope: dict[str, str]) -> Iterator[CapacityProvider]:
+    def find(_scope: Tags) -> Iterator[Candidate]:
         for found in ecs.pages("describe_capacity_providers", "capacityProviders", include=["TAGS"]):
-            if found.get("status") != "INACTIVE" and in_scope(tag_dict(found.get("tags")), scope):
-                yield CapacityProvider(ecs, groups, {"name": found["name"]}, timeout=timeout)
+            if found.get("status") != "INACTIVE":
+                provider = CapacityProvider(ecs, groups, {"name": found["name"]}, timeout=timeout)
+                yield Candidate(provider, partial(tag_dict, found.get("tags")))
 
     listed = [
         CapacityProvider(ecs, groups, options, module.params["purge_tags"], timeout)

@@ -137,6 +137,7 @@ removed:
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -153,8 +154,9 @@ from ansible_collections.pasture.ollama.plugins.module_utils._resource import St
 from ansible_collections.pasture.ollama.plugins.module_utils._sets import (
     SET_OPTIONS,
     SET_REQUIREMENTS,
+    Candidate,
     Item,
-    in_scope,
+    Tags,
     run_set,
 )
 from ansible_collections.pasture.ollama.plugins.module_utils._tags import lower_list, tag_dict
@@ -376,11 +378,18 @@ def main() -> None:
     api = Api(module, "ecs")
     cluster, timeout = module.params["cluster"], module.params["wait_timeout"]
 
-    def find(scope: dict[str, str]) -> Iterator[Service]:
+    def read_tags(arn: str) -> Tags:
+        answer = api.call("describe_services", cluster=cluster, services=[arn], include=["TAGS"]) or {}
+        return {
+            key: value
+            for found in answer.get("services", [])
+            for key, value in tag_dict(found.get("tags")).items()
+        }
+
+    def find(_scope: Tags) -> Iterator[Candidate]:
         for arn in api.pages("list_services", "serviceArns", missing=_MISSING, cluster=cluster):
-            answer = api.call("describe_services", cluster=cluster, services=[arn], include=["TAGS"]) or {}
-            if any(in_scope(tag_dict(found.get("tags")), scope) for found in answer.get("services", [])):
-                yield Service(api, cluster, {"name": short_name(arn)}, timeout=timeout)
+            service = Service(api, cluster, {"name": short_name(arn)}, timeout=timeout)
+            yield Candidate(service, partial(read_tags, arn))
 
     listed = [
         Service(api, cluster, options, module.params["purge_tags"], timeout)

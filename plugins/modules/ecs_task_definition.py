@@ -118,6 +118,7 @@ removed:
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -128,8 +129,9 @@ from ansible_collections.pasture.ollama.plugins.module_utils._resource import St
 from ansible_collections.pasture.ollama.plugins.module_utils._sets import (
     SET_OPTIONS,
     SET_REQUIREMENTS,
+    Candidate,
     Item,
-    in_scope,
+    Tags,
     run_set,
 )
 from ansible_collections.pasture.ollama.plugins.module_utils._tags import lower_list, tag_dict
@@ -260,16 +262,18 @@ def main() -> None:
     )
     api = Api(module, "ecs")
 
-    def find(scope: dict[str, str]) -> Iterator[TaskDefinition]:
+    def read_tags(family: str) -> Tags:
+        answer = api.call(
+            "describe_task_definition", missing=_MISSING, taskDefinition=family, include=["TAGS"]
+        )
+        return tag_dict((answer or {}).get("tags"))
+
+    def find(_scope: Tags) -> Iterator[Candidate]:
         families = api.pages(
             "list_task_definition_families", "families", status="ACTIVE", familyPrefix=module.params["prefix"]
         )
         for family in families:
-            answer = api.call(
-                "describe_task_definition", missing=_MISSING, taskDefinition=family, include=["TAGS"]
-            )
-            if answer and in_scope(tag_dict(answer.get("tags")), scope):
-                yield TaskDefinition(api, {"name": family})
+            yield Candidate(TaskDefinition(api, {"name": family}), partial(read_tags, family))
 
     listed = [
         TaskDefinition(api, options, module.params["purge_tags"])

@@ -149,6 +149,15 @@ from ansible_collections.pasture.ollama.plugins.module_utils._unknown import is_
 _SETTINGS = ("throughput_mode", "encrypted", "kms_key_id", "backup", "policy", "tags")
 
 
+def subnets_to_mount(module: Any, mounted: set[str]) -> list[str]:
+    """The given subnets, without those in the zone of another one before them.
+
+    :param mounted: the subnets that have a mount target. EFS lets a zone have one, so these need not be asked for.
+    """
+    given: list[str] = module.params["subnet_ids"]
+    return given if mounted.issuperset(given) else one_per_zone(given, zones_of(module, given))
+
+
 def zones_of(module: Any, subnet_ids: list[str]) -> dict[str, str]:
     """The availability zone of each subnet that exists."""
     if not subnet_ids or is_unknown(subnet_ids):
@@ -166,11 +175,15 @@ def present(module: Any, api: Api) -> NoReturn:
     targets: list[Outcome] = []
     if params["subnet_ids"] is not None:
         file_system_id = str((file_system.after or {})["file_system_id"])
-        subnet_ids = one_per_zone(params["subnet_ids"], zones_of(module, params["subnet_ids"]))
-        surplus = [
-            MountTarget(api, file_system_id, one["SubnetId"])
+        mounted = {
+            one["SubnetId"]
             for one in mount_targets(api, file_system_id)
-            if one["SubnetId"] not in subnet_ids and one["LifeCycleState"] != "deleting"
+            if one["LifeCycleState"] != "deleting"
+        }
+        subnet_ids = subnets_to_mount(module, mounted)
+        surplus = [
+            MountTarget(api, file_system_id, subnet_id)
+            for subnet_id in sorted(mounted.difference(subnet_ids))
         ]
         # First away, then there: a zone has room for one.
         targets += ensure_all(module, surplus, "absent")

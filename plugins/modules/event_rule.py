@@ -124,6 +124,7 @@ removed:
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -134,8 +135,9 @@ from ansible_collections.pasture.ollama.plugins.module_utils._resource import St
 from ansible_collections.pasture.ollama.plugins.module_utils._sets import (
     SET_OPTIONS,
     SET_REQUIREMENTS,
+    Candidate,
     Item,
-    in_scope,
+    Tags,
     run_set,
 )
 from ansible_collections.pasture.ollama.plugins.module_utils._tags import upper_list
@@ -293,13 +295,13 @@ def main() -> None:
     api = Api(module, "events")
     prefix = module.params["prefix"]
 
-    def find(scope: dict[str, str]) -> Iterator[Rule]:
+    def find(_scope: Tags) -> Iterator[Candidate]:
         for bus in module.params["event_buses"]:
             for found in api.pages(
                 "list_rules", "Rules", missing=_MISSING, EventBusName=bus, NamePrefix=prefix
             ):
-                if in_scope(read_tags(api, found["Arn"]), scope):
-                    yield Rule(api, {"name": found["Name"], "event_bus": bus})
+                rule = Rule(api, {"name": found["Name"], "event_bus": bus})
+                yield Candidate(rule, partial(read_tags, api, found["Arn"]))
 
     listed = [Rule(api, options, module.params["purge_tags"]) for options in module.params["rules"]]
     run_set(module, "rules", [listed], find)

@@ -108,6 +108,7 @@ removed:
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -118,8 +119,9 @@ from ansible_collections.pasture.ollama.plugins.module_utils._resource import St
 from ansible_collections.pasture.ollama.plugins.module_utils._sets import (
     SET_OPTIONS,
     SET_REQUIREMENTS,
+    Candidate,
     Item,
-    in_scope,
+    Tags,
     run_set,
 )
 from ansible_collections.pasture.ollama.plugins.module_utils._tags import tag_change, tag_dict, upper_list
@@ -288,12 +290,16 @@ def main() -> None:
     api = Api(module, "iam")
     path = module.params["path"]
 
-    def find(scope: dict[str, str]) -> Iterator[Role]:
+    def read_tags(name: str) -> Tags:
+        # ListRoles leaves the tags out.
+        answer = api.call("list_role_tags", missing=_MISSING, RoleName=name) or {}
+        return tag_dict(answer.get("Tags"))
+
+    def find(_scope: Tags) -> Iterator[Candidate]:
         for found in api.pages("list_roles", "Roles", PathPrefix=path):
-            # ListRoles leaves the tags out.
-            tags = api.call("list_role_tags", missing=_MISSING, RoleName=found["RoleName"]) or {}
-            if in_scope(tag_dict(tags.get("Tags")), scope):
-                yield Role(api, path, {"name": found["RoleName"]})
+            yield Candidate(
+                Role(api, path, {"name": found["RoleName"]}), partial(read_tags, found["RoleName"])
+            )
 
     listed = [Role(api, path, options, module.params["purge_tags"]) for options in module.params["roles"]]
     run_set(module, "roles", [listed], find)

@@ -114,6 +114,7 @@ removed:
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -124,8 +125,9 @@ from ansible_collections.pasture.ollama.plugins.module_utils._resource import St
 from ansible_collections.pasture.ollama.plugins.module_utils._sets import (
     SET_OPTIONS,
     SET_REQUIREMENTS,
+    Candidate,
     Item,
-    in_scope,
+    Tags,
     run_set,
 )
 from ansible_collections.pasture.ollama.plugins.module_utils._tags import tag_change
@@ -294,11 +296,13 @@ def main() -> None:
     api = Api(module, "sqs")
     prefix = module.params["prefix"]
 
-    def find(scope: dict[str, str]) -> Iterator[Queue]:
+    def read_tags(url: str) -> Tags:
+        answer = api.call("list_queue_tags", missing=_MISSING, QueueUrl=url) or {}
+        return answer.get("Tags") or {}
+
+    def find(_scope: Tags) -> Iterator[Candidate]:
         for url in api.pages("list_queues", "QueueUrls", QueueNamePrefix=prefix):
-            tags = api.call("list_queue_tags", missing=_MISSING, QueueUrl=url) or {}
-            if in_scope(tags.get("Tags", {}), scope):
-                yield Queue(api, {"name": url.rsplit("/", 1)[-1]})
+            yield Candidate(Queue(api, {"name": url.rsplit("/", 1)[-1]}), partial(read_tags, url))
 
     listed = [
         Queue(api, options, module.params["purge_tags"], module.params["wait_timeout"])

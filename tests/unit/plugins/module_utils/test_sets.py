@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.pasture.ollama.plugins.module_utils._aws import AwsError
 from ansible_collections.pasture.ollama.plugins.module_utils._resource import Resource, State
-from ansible_collections.pasture.ollama.plugins.module_utils._sets import given, in_scope, run_set
+from ansible_collections.pasture.ollama.plugins.module_utils._sets import Candidate, Tags, given, run_set
 
 SCOPE = {"pasture:stack": "docs"}
 
@@ -65,8 +65,10 @@ def run(module: Module, world: dict[str, State], *stages: list[str]) -> list[str
     """Runs a set and tells what was done, in order."""
     log: list[str] = []
 
-    def find(_scope: dict[str, str]) -> Iterator[Resource]:
-        yield from [Thing(world, log, name) for name in list(world)]
+    def find(_scope: Tags) -> Iterator[Candidate]:
+        yield from [
+            Candidate(Thing(world, log, name), lambda: {**SCOPE, "Name": "x"}) for name in list(world)
+        ]
 
     with pytest.raises(SystemExit):
         run_set(module, "things", [[Thing(world, log, n) for n in stage] for stage in stages], find)
@@ -137,8 +139,8 @@ def test_a_list_that_cannot_be_had_ends_with_a_sentence() -> None:
         cause.response = {"Error": {"Code": "AccessDenied"}}  # type: ignore[attr-defined]
         raise AwsError("list_things", cause)
 
-    def find(_scope: dict[str, str]) -> Iterator[Resource]:
-        yield refuse()
+    def find(_scope: Tags) -> Iterator[Candidate]:
+        yield Candidate(refuse(), dict)
 
     with pytest.raises(SystemExit):
         run_set(module, "things", [[]], find)
@@ -150,7 +152,23 @@ def test_options_that_were_not_given_are_left_out_at_every_depth() -> None:
     assert given({"a": None, "b": {"c": None, "d": 0}, "e": [{"f": None}]}) == {"b": {"d": 0}, "e": [{}]}
 
 
-def test_scope_is_a_subset_of_the_tags() -> None:
-    assert in_scope({"pasture:stack": "docs", "x": "y"}, SCOPE)
-    assert not in_scope({"pasture:stack": "docs-x"}, SCOPE)
-    assert not in_scope({}, SCOPE)
+@pytest.mark.parametrize(
+    ("tags", "belongs"),
+    [({"pasture:stack": "docs", "x": "y"}, True), ({"pasture:stack": "docs-x"}, False), ({}, False)],
+)
+def test_what_belongs_is_known_by_its_tags(tags: Tags, belongs: bool) -> None:
+    module = Module()
+    with pytest.raises(SystemExit):
+        run_set(module, "things", [[]], lambda _scope: [Candidate(Thing({}, [], "found"), lambda: tags)])
+    assert module.result["unlisted"] == (["found"] if belongs else [])
+
+
+def test_the_tags_of_what_is_listed_are_nobodys_business() -> None:
+    def fail() -> Tags:
+        raise AssertionError
+
+    module, world = Module(), {"new": {"name": "new"}}
+    listed = Thing(world, [], "new")
+    with pytest.raises(SystemExit):
+        run_set(module, "things", [[listed]], lambda _scope: [Candidate(listed, fail)])
+    assert module.result["unlisted"] == []
