@@ -82,14 +82,20 @@ def main() -> int:
     """Print the table; the exit status is 1 when an aim is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, help="unchanged runs of each (default: %(default)s)")
-    rounds = parser.parse_args().rounds
+    parser.add_argument(
+        "--latency",
+        type=float,
+        default=0.0,
+        help="seconds that each call of AWS takes longer (default: %(default)s)",
+    )
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         record = folder / "calls.jsonl"
         package = {"baseline_package": str(folder / "wake_up.zip")}
         with zipfile.ZipFile(package["baseline_package"], "w") as archive:
             archive.write(ROOT / "roles/scaling/files/wake_up/wake_up.py", "wake_up.py")
-        account = Account.fresh(folder / "account", record=record)
+        account = Account.fresh(folder / "account", record=record, latency=arguments.latency)
         kinds: dict[str, tuple[str | Path, dict[str, Any]]] = {
             THEIRS: (BASELINE, package),
             OURS: ("deploy", {}),
@@ -107,7 +113,7 @@ def main() -> int:
             for kind in kinds:
                 run(kind, "fresh")
             # In turn, since a machine is not always as fast.
-            turns = [{kind: run(kind, "unchanged") for kind in kinds} for _ in range(rounds)]
+            turns = [{kind: run(kind, "unchanged") for kind in kinds} for _ in range(arguments.rounds)]
         finally:
             account.end()
     seconds = {kind: statistics.median(turn[kind].seconds for turn in turns) for kind in kinds}

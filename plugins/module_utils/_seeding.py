@@ -135,6 +135,39 @@ def wait(ecs: Api, target: Target, task_arn: str, timeout: float) -> State:
     return last or {"stoppedReason": "ECS does not know the task any more"}
 
 
+def under_way(ecs: Api, cluster: str, task_definition: str) -> list[str]:
+    """The ARNs of the seeding tasks of a cluster that have not stopped, whatever they bring.
+
+    :param task_definition: its family, or the ARN of one of its revisions.
+    """
+    family = task_definition.rsplit("/", 1)[-1].split(":", maxsplit=1)[0]
+    return list(
+        ecs.pages(
+            "list_tasks",
+            "taskArns",
+            missing=["ClusterNotFoundException"],
+            cluster=cluster,
+            family=family,
+            desiredStatus="RUNNING",
+        )
+    )
+
+
+def stop(ecs: Api, cluster: str, task_arns: Sequence[str], timeout: float) -> None:
+    """Stop the tasks and wait until they have: a cluster that has some cannot be deleted.
+
+    :raises WaitTimeout: when one is still running after C(timeout) seconds.
+    """
+    for task_arn in task_arns:
+        ecs.call("stop_task", cluster=cluster, task=task_arn, reason="The stack is being removed.")
+
+    def probe() -> State:
+        described = ecs.call("describe_tasks", cluster=cluster, tasks=list(task_arns)) or {}
+        return {task["taskArn"]: task.get("lastStatus") for task in described.get("tasks") or []}
+
+    wait_until("stopped", probe, lambda seen: set((seen or {}).values()) <= {"STOPPED"}, timeout, _INTERVAL)
+
+
 def failure(task: State, target: Target) -> str | None:
     """Why a stopped task failed, as ECS tells it; None when it did not fail."""
     for container in task.get("containers", []):

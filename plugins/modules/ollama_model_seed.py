@@ -16,15 +16,20 @@ description:
     system's id. Another file system, or other weights, are brought anew.
   - It exists because nothing else starts a task, waits for its end and tells why it failed.
 options:
-  registry:
-    description: The path of the registry that has the definitions, such as C(/pasture/docs).
+  state:
+    description:
+      - Whether the models are to be brought. With V(absent) the tasks that are still bringing some are stopped, without
+        which their cluster cannot be deleted. What is in the cache stays.
     type: str
-    required: true
+    choices: [present, absent]
+    default: present
+  registry:
+    description: The path of the registry that has the definitions, such as C(/pasture/docs). Required to bring models.
+    type: str
   models:
-    description: The models to bring, as M(pasture.ollama.ollama_model) takes them.
+    description: The models to bring, as M(pasture.ollama.ollama_model) takes them. Required to bring models.
     type: list
     elements: raw
-    required: true
   cluster:
     description: The ECS cluster that the task runs in.
     type: str
@@ -38,23 +43,19 @@ options:
     type: str
     default: worker
   subnet_ids:
-    description: The subnets that the task may run in.
+    description: The subnets that the task may run in. Required to bring models.
     type: list
     elements: str
-    required: true
   security_group_ids:
-    description: The security groups of the task.
+    description: The security groups of the task. Required to bring models.
     type: list
     elements: str
-    required: true
   file_system_id:
-    description: The file system that is the cache.
+    description: The file system that is the cache. Required to bring models.
     type: str
-    required: true
   log_group:
-    description: The log group of the task, where the reason of a failure is looked for.
+    description: The log group of the task, where the reason of a failure is looked for. Required to bring models.
     type: str
-    required: true
   log_stream_prefix:
     description: What the names of its log streams begin with.
     type: str
@@ -88,6 +89,12 @@ EXAMPLES = r"""
     security_group_ids: [sg-0123456789abcdef0]
     file_system_id: fs-0123456789abcdef0
     log_group: /pasture/docs/seed
+
+- name: Stop filling it
+  pasture.ollama.ollama_model_seed:
+    state: absent
+    cluster: pasture-docs
+    task_definition: pasture-docs-seed
 """
 
 RETURN = r"""
@@ -101,9 +108,14 @@ task_arn:
   description: The task that brought them.
   returned: when one ran
   type: str
+stopped:
+  description: The tasks that were stopped, or in check mode would be.
+  returned: when O(state=absent)
+  type: list
+  elements: str
 """
 
-from typing import Any
+from typing import Any, NoReturn
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
@@ -123,6 +135,8 @@ from ansible_collections.pasture.ollama.plugins.module_utils._seeding import (
     seeded_mark,
     set_seeded,
     start,
+    stop,
+    under_way,
     wait,
 )
 from ansible_collections.pasture.ollama.plugins.module_utils._unknown import is_unknown
@@ -137,6 +151,9 @@ _TARGET_OPTIONS = (
     "log_group",
     "log_stream_prefix",
 )
+
+
+_TO_BRING = ("registry", "models", "subnet_ids", "security_group_ids", "file_system_id", "log_group")
 
 
 def pending(ssm: Api, registry: str, specs: list[Any], file_system_id: str) -> dict[str, tuple[str, str]]:
@@ -174,24 +191,50 @@ def seed(module: Any, target: Target, missing: dict[str, tuple[str, str]], ssm: 
     return task_arn
 
 
+def remove(module: Any) -> NoReturn:
+    """Stop what is bringing models, and end the module."""
+    cluster = module.params["cluster"]
+    try:
+        ecs = Api(module, "ecs")
+        found = under_way(ecs, cluster, module.params["task_definition"])
+        if found and not module.check_mode:
+            stop(ecs, cluster, found, module.params["wait_timeout"])
+    except WaitTimeout as error:
+        module.fail_json(
+            msg=f"The seeding tasks of cluster {cluster} were told to stop and did not: {error}."
+        )
+    except AwsError as error:
+        remedy = f" To mend it: {error.remedy}." if error.remedy else ""
+        module.fail_json(
+            msg=f"The seeding tasks of cluster {cluster} could not be stopped ({error}).{remedy}",
+            error_code=error.code,
+        )
+    module.exit_json(changed=bool(found), seeded=[], stopped=found)
+    raise AssertionError("exit_json does not return")  # for the type checker: AnsibleModule is untyped
+
+
 def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
-            "registry": {"type": "str", "required": True},
-            "models": {"type": "list", "elements": "raw", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "registry": {"type": "str"},
+            "models": {"type": "list", "elements": "raw"},
             "cluster": {"type": "str", "required": True},
             "task_definition": {"type": "str", "required": True},
             "container": {"type": "str", "default": "worker"},
-            "subnet_ids": {"type": "list", "elements": "str", "required": True},
-            "security_group_ids": {"type": "list", "elements": "str", "required": True},
-            "file_system_id": {"type": "str", "required": True},
-            "log_group": {"type": "str", "required": True},
+            "subnet_ids": {"type": "list", "elements": "str"},
+            "security_group_ids": {"type": "list", "elements": "str"},
+            "file_system_id": {"type": "str"},
+            "log_group": {"type": "str"},
             "log_stream_prefix": {"type": "str", "default": "worker"},
             "tags": {"type": "dict", "default": {}},
             "wait_timeout": {"type": "int", "default": 7200},
         },
+        required_if=[("state", "present", _TO_BRING)],
         supports_check_mode=True,
     )
+    if module.params["state"] == "absent":
+        remove(module)
     params = module.params
     target = Target(**{key: params[key] for key in _TARGET_OPTIONS})
     try:

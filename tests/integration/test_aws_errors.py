@@ -29,6 +29,7 @@ class Trouble:
     :ivar skip: how many calls go well before.
     :ivar times: how often it is refused.
     :ivar always: whether it is also tried where time is short.
+    :ivar removed: whether the stack is also removed then, on a copy.
     """
 
     call: str
@@ -38,6 +39,7 @@ class Trouble:
     skip: int = 0
     times: int = 1
     always: bool = False
+    removed: bool = EVERY == 1
 
 
 # In the order of a deploy: each run comes as far as its trouble, over what those before have left.
@@ -56,10 +58,13 @@ TROUBLES = (
     Trouble("s3:PutBucketPolicy", "AccessDenied", "bucket pasture-trial-", DENIED, always=True),
     # cache
     Trouble("efs:CreateFileSystem", always=True),
-    Trouble("efs:CreateMountTarget", "NetworkInterfaceLimitExceeded", "pasture-trial", QUOTA, skip=1),
+    Trouble(
+        "efs:CreateMountTarget", "NetworkInterfaceLimitExceeded", "mount target in subnet-", QUOTA, skip=1
+    ),
     Trouble("efs:CreateAccessPoint"),
     # cluster
-    Trouble("iam:PutRolePolicy", "LimitExceeded", "pasture-trial-", QUOTA, skip=1, always=True),
+    # Both roles, so that neither gets as far as its profile.
+    Trouble("iam:PutRolePolicy", "LimitExceeded", "pasture-trial-", QUOTA, times=2, always=True),
     Trouble("iam:CreateInstanceProfile"),
     Trouble("ec2:CreateLaunchTemplate", skip=1),
     Trouble("autoscaling:CreateAutoScalingGroup", "LimitExceeded", "pasture-trial-", QUOTA),
@@ -67,7 +72,8 @@ TROUBLES = (
     # models
     Trouble("ssm:PutParameter", "ParameterLimitExceeded", "model", QUOTA, skip=1),
     Trouble("ecs:RunTask", "AccessDeniedException", "cache", DENIED),
-    Trouble("ecs:RunTask", always=True),
+    # The cache is being filled, which nobody waits for any more.
+    Trouble("ecs:RunTask", always=True, removed=True),
     # processor
     Trouble("sqs:CreateQueue", skip=1),
     Trouble("sqs:CreateQueue", "AccessDenied", "pasture-trial-", DENIED),
@@ -115,7 +121,7 @@ def lose(account: Account, trouble: Trouble) -> None:
     run = account.start("deploy")
     assert account.wait_until_held(run), f"{trouble.call} was not made\n{run.text}"
     run.kill()
-    if EVERY == 1:
+    if trouble.removed:
         removed = account.copy()
         assert removed.destroy().well, trouble.call
         assert removed.left() == [], trouble.call

@@ -126,10 +126,10 @@ class Account:
     _ended: bool = False
 
     @classmethod
-    def fresh(cls, folder: Path, *, record: Path | None = None) -> Account:
-        """Start an empty account; what its emulator says goes to ``emulator.log``."""
+    def fresh(cls, folder: Path, *, record: Path | None = None, latency: float = 0.0) -> Account:
+        """Start an empty account, whose calls take so many seconds longer; see ``emulator.log``."""
         folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, str(Path(__file__).with_name("trial_cloud.py"))]
+        command = [sys.executable, str(Path(__file__).with_name("trial_cloud.py")), "--latency", str(latency)]
         with (folder / "emulator.log").open("w", encoding="utf-8") as log:
             process = subprocess.Popen(
                 [*command, *(["--record", str(record)] if record else [])],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The emulator with trouble on demand: ``python trial_cloud.py [--record FILE]``, for tests only.
+"""The emulator with trouble on demand, for tests only: ``python trial_cloud.py [--record FILE] [--latency SECONDS]``.
 
 It is the emulator as it is, behind a layer that tests tell, by HTTP, which calls are to go wrong:
 
@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,9 +72,12 @@ class RefusedError(ServiceException):  # type: ignore[misc]  # moto ships no typ
 class Trouble:
     """WSGI middleware that lets calls go wrong."""
 
-    def __init__(self, application: WSGIApplication, copy: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self, application: WSGIApplication, copy: Callable[[], dict[str, Any]], latency: float = 0.0
+    ) -> None:
         self._application = application
         self._copy = copy
+        self._latency = latency
         self._faults: list[Fault] = []
         self._held: list[str] = []
         self._lock = threading.Lock()
@@ -89,6 +93,7 @@ class Trouble:
             return [body]
         if not isinstance(environ["wsgi.input"], io.BytesIO):
             environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read())
+        time.sleep(self._latency)
         call = identify(environ)
         with self._lock:
             fault = next((fault for fault in self._faults if call and fault.meets(call)), None)
@@ -135,7 +140,9 @@ def main(argv: list[str] | None = None) -> int:
     """Serve on a free port until SIGTERM."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--record", type=Path, help="append each AWS call to this file")
-    record = parser.parse_args(argv).record
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds that each call takes longer")
+    arguments = parser.parse_args(argv)
+    record = arguments.record
     os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
     patches.apply()
     application: WSGIApplication = DomainDispatcherApplication(create_backend_app)
@@ -158,7 +165,7 @@ def main(argv: list[str] | None = None) -> int:
         with os.fdopen(reading) as pipe:
             return {"pid": pid, "url": f"http://{LOOPBACK}:{pipe.read()}"}
 
-    trouble = Trouble(application, copy)
+    trouble = Trouble(application, copy, arguments.latency)
     server = make_server(trouble, 0)
     # Copies that are killed are nobody's zombies.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

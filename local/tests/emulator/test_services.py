@@ -86,6 +86,23 @@ def test_filter_rules_are_named_in_any_case(cloud: Any, name: str) -> None:
     assert [rule["Value"] for rule in told["Filter"]["Key"]["FilterRules"]] == ["in/", ".txt"]
 
 
+# --- IAM -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.mends("iam-role-of-profile")
+def test_a_role_that_is_not_in_a_profile_cannot_be_removed_from_it(cloud: Any, name: str) -> None:
+    iam = cloud.client("iam")
+    iam.create_role(
+        RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": []})
+    )
+    iam.create_instance_profile(InstanceProfileName=name)
+    with pytest.raises(iam.exceptions.NoSuchEntityException):
+        iam.remove_role_from_instance_profile(InstanceProfileName=name, RoleName=name)
+    iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+    iam.remove_role_from_instance_profile(InstanceProfileName=name, RoleName=name)
+    iam.delete_instance_profile(InstanceProfileName=name)
+
+
 # --- SQS -------------------------------------------------------------------------------------------------------
 
 

@@ -41,6 +41,9 @@ class Answers:
         left = self.answers[operation]
         return left.pop(0) if len(left) > 1 else left[0]
 
+    def pages(self, operation: str, key: str, /, **arguments: Any) -> Any:
+        return (self.call(operation, **arguments) or {}).get(key, [])
+
 
 def api(**answers: list[Any]) -> Any:
     return Answers(**answers)
@@ -172,3 +175,19 @@ def test_the_reason_is_what_the_task_said_itself() -> None:
     assert _seeding.log_reasons(logs, TARGET, ARN) == ["a:1: no such tag", "the disk is full"]
     assert logs.asked[0][1]["logStreamName"] == "worker/worker/0123"
     assert _seeding.log_reasons(api(get_log_events=[None]), TARGET, ARN) == []
+
+
+def test_what_is_under_way_is_found_by_the_family_of_its_definition() -> None:
+    ecs = api(list_tasks=[{"taskArns": [ARN]}])
+    definition = "arn:aws:ecs:eu-west-1:123456789012:task-definition/pasture-docs-seed:3"
+    assert _seeding.under_way(ecs, "pasture-docs", definition) == [ARN]
+    assert ecs.asked[0][1]["family"] == "pasture-docs-seed"
+
+
+def test_what_is_under_way_is_stopped_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
+    monkeypatch.setattr(_seeding, "_INTERVAL", 0.01)
+    tasks = [{"tasks": [{"taskArn": ARN, "lastStatus": status}]} for status in ("DEPROVISIONING", "STOPPED")]
+    ecs = api(stop_task=[{}], describe_tasks=tasks)
+    _seeding.stop(ecs, "pasture-docs", [ARN], 60)
+    assert [operation for operation, _ in ecs.asked] == ["stop_task", "describe_tasks", "describe_tasks"]
