@@ -80,11 +80,14 @@ TROUBLES = (
     Trouble("ecs:RegisterTaskDefinition", skip=1),
     Trouble("ecs:CreateService", "AccessDeniedException", "pasture-trial-", DENIED, skip=1, always=True),
     Trouble("events:PutRule", always=True),
-    Trouble("events:PutTargets", "LimitExceededException", "pasture-trial-", QUOTA),
+    # botocore takes this code for a slower pace and tries again.
+    Trouble("events:PutTargets", "LimitExceededException", "pasture-trial-", QUOTA, times=10),
     # scaling
     Trouble("lambda:CreateFunction"),
     Trouble("lambda:AddPermission", "AccessDeniedException", "pasture-trial-wakeup", DENIED, always=True),
-    Trouble("application-autoscaling:PutScalingPolicy", "LimitExceededException", "pasture-trial", QUOTA),
+    Trouble(
+        "application-autoscaling:PutScalingPolicy", "LimitExceededException", "pasture-trial", QUOTA, times=10
+    ),
     # observability
     Trouble("cloudwatch:PutMetricAlarm", "Throttling", "pasture-trial-", BUSY, times=10_000, always=True),
     Trouble("cloudwatch:PutDashboard"),

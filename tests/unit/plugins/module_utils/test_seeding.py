@@ -190,4 +190,4 @@ def test_what_is_under_way_is_stopped_and_waited_for(monkeypatch: pytest.MonkeyP
     tasks = [{"tasks": [{"taskArn": ARN, "lastStatus": status}]} for status in ("DEPROVISIONING", "STOPPED")]
     ecs = api(stop_task=[{}], describe_tasks=tasks)
     _seeding.stop(ecs, "pasture-docs", [ARN], 60)
-    assert [operation for operation, _ in ecs.asked] == ["stop_task", "describe_tasks", "describe_tasks"]
+    assert [asked[0] for asked in ecs.asked] == ["stop_task", "describe_tasks", "describe_tasks"]
