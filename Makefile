@@ -77,13 +77,7 @@ check: ## the fast loop: lint, types and unit tests
 
 .PHONY: test
 test: ## everything that is checked
-	@status=0; \
-	$(MAKE) --keep-going $(FAST) $(SLOW) || status=1; \
-	echo "Now, two at a time: $(LONG). Each prints when it is done; together they take about half an hour."; \
-	$(MAKE) --keep-going --jobs=2 --output-sync=target $(LONG) || status=1; \
-	$(MAKE) $(LAST) || status=1; \
-	[ $$status -ne 0 ] || echo "All suites passed: $(FAST) $(SLOW) $(LONG) $(LAST)."; \
-	exit $$status
+	@$(PYTHON) tools/suites.py --first $(FAST) $(SLOW) --beside $(LONG) --last $(LAST) --command $(MAKE)
 
 .PHONY: lint
 lint: dev ## ruff, yamllint and ansible-lint (production profile)

@@ -8,6 +8,10 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
+
+# The same examples in each run, and no deadline, which a busy machine would miss; ansible-test reads no pyproject.toml.
+settings.load_profile("ci")
 
 
 @pytest.fixture(autouse=True)
