@@ -269,6 +269,15 @@ def await_mount_targets(api: Api, file_system_id: str) -> None:
     wait_until("done with its mount targets", states, reached, TIMEOUT)
 
 
+#: What an access point is, as its module and that of its file system take it.
+ACCESS_POINT_OPTIONS: dict[str, Any] = {
+    "path": {"type": "str", "default": "/"},
+    "uid": {"type": "int", "default": 1000},
+    "gid": {"type": "int", "default": 1000},
+    "permissions": {"type": "str", "default": "0750"},
+}
+
+
 class AccessPoint(Resource):
     """The folder of a file system in which a client finds itself, with the user it is there.
 

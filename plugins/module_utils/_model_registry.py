@@ -9,6 +9,8 @@ For internal use of this collection only.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 
 from ansible_collections.pasture.ollama.plugins.module_utils._aws import Api
@@ -41,6 +43,18 @@ _KEYS = frozenset(
         "modelfile",
     }
 )
+
+
+def seeded_mark(definition: Definition, file_system_id: str) -> str:
+    """What the parameter's tag says once a model is in the cache.
+
+    A new file system, other weights or another origin make another mark, and the model is brought again.
+    That someone emptied the file system by hand it does not show; workers then bring the model themselves.
+    """
+    origin = [definition.reference, definition.origin, definition.digest]
+    if definition.modelfile:
+        origin.append(definition.modelfile)
+    return f"{file_system_id}/{hashlib.sha256(json.dumps(origin).encode()).hexdigest()[:16]}"
 
 
 def definition_state(definition: Definition) -> State:

@@ -35,12 +35,15 @@ def cluster_plan(
     :param processors: the normalised processors of preflight.
     :param fact: C(preflight_result).
     :param options: C(image), C(images), C(subnet_ids), C(security_group_id), C(kms_key_arn), C(base_volume_gib),
-        C(log_retention_days), C(permissions_boundary), C(target_capacity), C(instance_warmup).
+        C(log_groups), C(log_retention_days), C(permissions_boundary), C(target_capacity), C(instance_warmup).
     """
     stack = Stack.parse(fact)
     return {
         "roles": _roles(stack, options),
-        "log_groups": [_log_group(stack, processor, options) for processor in processors],
+        "log_groups": [
+            *(_log_group(stack, processor["name"], options, processor["name"]) for processor in processors),
+            *(_log_group(stack, name, options) for name in options["log_groups"]),
+        ],
         "launch_templates": [_launch_template(stack, processor, options) for processor in processors],
         "auto_scaling_groups": [_group(stack, processor, options) for processor in processors],
         "capacity_providers": [_capacity_provider(stack, processor, options) for processor in processors],
@@ -155,13 +158,15 @@ def instance_policy(stack: Stack) -> dict[str, Any]:
     )
 
 
-def _log_group(stack: Stack, processor: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    name = stack.log_group(processor["name"])
+def _log_group(
+    stack: Stack, of: str, options: Mapping[str, Any], processor: str | None = None
+) -> dict[str, Any]:
+    name = stack.log_group(of)
     return {
         "name": name,
         "retention_days": options["log_retention_days"],
         "kms_key_arn": options.get("kms_key_arn") or "",
-        "tags": stack.tags_for(ROLE, name, processor["name"]),
+        "tags": stack.tags_for(ROLE, name, processor),
     }
 
 

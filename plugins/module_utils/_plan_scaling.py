@@ -42,7 +42,7 @@ def scaling_plan(
 
     :param processors: the normalised processors of preflight.
     :param fact: C(preflight_result).
-    :param options: C(permissions_boundary), C(log_retention_days), C(kms_key_arn), C(wake_up), C(concurrency);
+    :param options: C(permissions_boundary), C(wake_up), C(concurrency);
         for C(alarms) also C(service_policies) and C(group_policies), the ARNs of the policies by what they
         scale and their name.
     """
@@ -50,7 +50,6 @@ def scaling_plan(
     wakes = bool(options.get("wake_up", True))
     return {
         "roles": [_role(stack, processors, options)] if wakes else [],
-        "log_groups": [_log_group(stack, options)] if wakes else [],
         "function": _function(stack, processors, options),
         "rules": [_keep_metrics(stack, processors)] if wakes else [],
         "targets": [_target(stack, processor) for processor in processors],
@@ -201,16 +200,6 @@ def _keep_metrics(stack: Stack, processors: list[dict[str, Any]]) -> dict[str, A
                 "input": {"queues": [stack.name(processor["name"]) for processor in processors]},
             }
         ],
-        "tags": stack.tags_for(ROLE, name),
-    }
-
-
-def _log_group(stack: Stack, options: Mapping[str, Any]) -> dict[str, Any]:
-    name = stack.log_group(f"{ROLE}/wakeup")
-    return {
-        "name": name,
-        "retention_days": options["log_retention_days"],
-        "kms_key_arn": options.get("kms_key_arn") or "",
         "tags": stack.tags_for(ROLE, name),
     }
 

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.pasture.ollama.plugins.module_utils._aws import Api
-from ansible_collections.pasture.ollama.plugins.module_utils._definition import Definition
 from ansible_collections.pasture.ollama.plugins.module_utils._model_registry import SEEDED_TAG
 from ansible_collections.pasture.ollama.plugins.module_utils._resource import State, wait_until
 from ansible_collections.pasture.ollama.plugins.module_utils._tags import tag_dict
@@ -43,18 +42,6 @@ class Target:
     container: str
     log_group: str
     log_stream_prefix: str
-
-
-def seeded_mark(definition: Definition, file_system_id: str) -> str:
-    """What the parameter's tag says once a model is in the cache.
-
-    A new file system, other weights or another origin make another mark, and the model is brought again.
-    That someone emptied the file system by hand it does not show; workers then bring the model themselves.
-    """
-    origin = [definition.reference, definition.origin, definition.digest]
-    if definition.modelfile:
-        origin.append(definition.modelfile)
-    return f"{file_system_id}/{hashlib.sha256(json.dumps(origin).encode()).hexdigest()[:16]}"
 
 
 def is_seeded(ssm: Api, parameter: str, mark: str) -> bool:

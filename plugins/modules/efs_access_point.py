@@ -12,6 +12,9 @@ short_description: Manage an access point of an Amazon EFS file system
 description:
   - Makes or deletes an access point. What it is cannot be changed later, but for its tags.
   - It exists because neither amazon.aws nor community.aws has a module for access points.
+seealso:
+  - module: pasture.ollama.efs_file_system
+    description: Makes them together with their file system.
 options:
   name:
     description: Its C(Name) tag, by which it is found.
@@ -98,10 +101,10 @@ access_point:
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ansible_collections.pasture.ollama.plugins.module_utils._aws import Api
-from ansible_collections.pasture.ollama.plugins.module_utils._efs import AccessPoint
+from ansible_collections.pasture.ollama.plugins.module_utils._efs import ACCESS_POINT_OPTIONS, AccessPoint
 from ansible_collections.pasture.ollama.plugins.module_utils._resource import ensure_all, report
 
-_SETTINGS = ("path", "uid", "gid", "permissions", "tags")
+_SETTINGS = (*ACCESS_POINT_OPTIONS, "tags")
 
 
 def main() -> None:
@@ -110,10 +113,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "file_system_id": {"type": "str"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "path": {"type": "str", "default": "/"},
-            "uid": {"type": "int", "default": 1000},
-            "gid": {"type": "int", "default": 1000},
-            "permissions": {"type": "str", "default": "0750"},
+            **ACCESS_POINT_OPTIONS,
             "tags": {"type": "dict"},
             "purge_tags": {"type": "bool", "default": True},
         },

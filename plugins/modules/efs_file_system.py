@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: efs_file_system
 version_added: 1.0.0
-short_description: Manage an Amazon EFS file system with its mount targets
+short_description: Manage an Amazon EFS file system with its mount targets and access points
 description:
   - Makes, changes or deletes a file system and its mount targets, which are made side by side and awaited
     once.
@@ -55,8 +55,36 @@ options:
     description: The groups of the mount targets.
     type: list
     elements: str
+  access_points:
+    description:
+      - The access points that it is to have. Others are left alone; M(pasture.ollama.efs_access_point) removes them.
+      - What one is cannot be changed later, but for its tags.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Its C(Name) tag, by which it is found.
+        type: str
+        required: true
+      path:
+        description: The folder that clients see as the root. It is made when it does not exist.
+        type: str
+        default: /
+      uid:
+        description: The user that all clients are.
+        type: int
+        default: 1000
+      gid:
+        description: The group that all clients are.
+        type: int
+        default: 1000
+      permissions:
+        description: The mode of the folder when it is made, in octal digits.
+        type: str
+        default: "0750"
   tags:
-    description: Tags of the file system.
+    description: Tags of the file system and of its access points.
     type: dict
   purge_tags:
     description: Remove tags that are not given. Tags that AWS sets by itself always stay.
@@ -78,6 +106,9 @@ EXAMPLES = r"""
     throughput_mode: elastic
     subnet_ids: [subnet-0123456789abcdef0, subnet-0123456789abcdef1]
     security_group_ids: [sg-0123456789abcdef0]
+    access_points:
+      - name: pasture-docs
+        path: /models
     tags:
       pasture:stack: docs
 """
@@ -107,6 +138,32 @@ file_system:
       description: The ARN of its key.
       returned: when it is known
       type: str
+access_points:
+  description: Those of O(access_points) as they are now, or in check mode as they would be.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The access point's name.
+      returned: always
+      type: str
+      sample: pasture-docs
+    access_point_id:
+      description: Its id.
+      returned: always
+      type: str
+      sample: fsap-0123456789abcdef0
+    arn:
+      description: Its ARN.
+      returned: always
+      type: str
+      sample: arn:aws:elasticfilesystem:eu-west-1:123456789012:access-point/fsap-0123456789abcdef0
+    path:
+      description: The folder.
+      returned: always
+      type: str
+      sample: /models
 mount_targets:
   description: Its mount targets.
   returned: always
@@ -132,6 +189,8 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 from ansible_collections.pasture.ollama.plugins.module_utils._aws import Api, AwsError
 from ansible_collections.pasture.ollama.plugins.module_utils._ec2_addressing import one_per_zone
 from ansible_collections.pasture.ollama.plugins.module_utils._efs import (
+    ACCESS_POINT_OPTIONS,
+    AccessPoint,
     FileSystem,
     MountTarget,
     await_mount_targets,
@@ -172,9 +231,22 @@ def present(module: Any, api: Api) -> NoReturn:
         module,
         [FileSystem(api, params["name"], {key: params[key] for key in _SETTINGS}, params["purge_tags"])],
     )
+    file_system_id = str((file_system.after or {})["file_system_id"])
+    points = ensure_all(
+        module,
+        [
+            AccessPoint(
+                api,
+                given["name"],
+                file_system_id,
+                {**{key: given[key] for key in ACCESS_POINT_OPTIONS}, "tags": params["tags"]},
+                params["purge_tags"],
+            )
+            for given in params["access_points"]
+        ],
+    )
     targets: list[Outcome] = []
     if params["subnet_ids"] is not None:
-        file_system_id = str((file_system.after or {})["file_system_id"])
         mounted = {
             one["SubnetId"]
             for one in mount_targets(api, file_system_id)
@@ -193,7 +265,7 @@ def present(module: Any, api: Api) -> NoReturn:
         targets += ensure_all(module, [MountTarget(api, file_system_id, one, groups) for one in subnet_ids])
         if not module.check_mode:
             await_mount_targets(api, file_system_id)
-    leave(module, file_system, targets)
+    leave(module, file_system, points, targets)
 
 
 def absent(module: Any, api: Api) -> NoReturn:
@@ -209,14 +281,15 @@ def absent(module: Any, api: Api) -> NoReturn:
         if not module.check_mode:
             await_mount_targets(api, file_system_id)
     (file_system,) = ensure_all(module, [FileSystem(api, name, {})], "absent")
-    leave(module, file_system, targets)
+    leave(module, file_system, [], targets)
 
 
-def leave(module: Any, file_system: Outcome, targets: list[Outcome]) -> NoReturn:
-    outcomes = [file_system, *targets]
+def leave(module: Any, file_system: Outcome, points: list[Outcome], targets: list[Outcome]) -> NoReturn:
+    outcomes = [file_system, *points, *targets]
     module.exit_json(
         changed=any(outcome.changed for outcome in outcomes),
         file_system=file_system.after,
+        access_points=[{"name": point.resource.name, **(point.after or {})} for point in points],
         mount_targets=[outcome.after for outcome in targets if outcome.after],
         diff=[outcome.diff for outcome in outcomes if outcome.changed],
     )
@@ -235,6 +308,12 @@ def main() -> None:
             "policy": {"type": "dict"},
             "subnet_ids": {"type": "list", "elements": "str"},
             "security_group_ids": {"type": "list", "elements": "str"},
+            "access_points": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {"name": {"type": "str", "required": True}, **ACCESS_POINT_OPTIONS},
+            },
             "tags": {"type": "dict"},
             "purge_tags": {"type": "bool", "default": True},
         },

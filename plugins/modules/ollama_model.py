@@ -80,6 +80,9 @@ options:
     description: Remove what the registry has besides O(models).
     type: bool
     default: false
+  file_system_id:
+    description: The file system that is the stack's cache. With it RV(unseeded) tells what is to be brought into it.
+    type: str
   tags:
     description: Tags of the parameters. Not given, they are left alone.
     type: dict
@@ -212,9 +215,17 @@ removed:
   returned: always
   type: list
   elements: str
+unseeded:
+  description:
+    - The models, as C(name:tag), that M(pasture.ollama.ollama_model_seed) has not brought into the cache yet, or not
+      with the weights that they have now.
+  returned: when O(file_system_id) is given
+  type: list
+  elements: str
+  sample: ["llama3.1:8b"]
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -228,11 +239,13 @@ from ansible_collections.pasture.ollama.plugins.module_utils._definition import 
     define,
 )
 from ansible_collections.pasture.ollama.plugins.module_utils._model_registry import (
+    SEEDED_TAG,
     LeftOver,
     RegisteredModel,
     registered,
+    seeded_mark,
 )
-from ansible_collections.pasture.ollama.plugins.module_utils._resource import ensure_all, report
+from ansible_collections.pasture.ollama.plugins.module_utils._resource import Outcome, ensure_all, report
 
 _DEFINITION_OPTIONS = (
     "name",
@@ -280,6 +293,17 @@ def unlisted(api: Api, registry: str, listed: list[Definition]) -> list[LeftOver
     return [LeftOver(api, registry, name) for name, _value in registered(api, registry) if name not in wanted]
 
 
+def unseeded(outcomes: Iterable[Outcome], file_system_id: str) -> list[str]:
+    """The registered models that have not been brought into this file system, as C(name:tag)."""
+    return sorted(
+        outcome.resource.name
+        for outcome in outcomes
+        if isinstance(outcome.resource, RegisteredModel)
+        and ((outcome.after or {}).get("tags") or {}).get(SEEDED_TAG)
+        != seeded_mark(outcome.resource.definition, file_system_id)
+    )
+
+
 def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
@@ -298,6 +322,7 @@ def main() -> None:
             "models": {"type": "list", "elements": "raw"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "purge": {"type": "bool", "default": False},
+            "file_system_id": {"type": "str"},
             "tags": {"type": "dict"},
             "purge_tags": {"type": "bool", "default": True},
         },
@@ -325,12 +350,16 @@ def main() -> None:
                 msg=f"The registry {registry} could not be listed: {error}.", error_code=error.code
             )
         removed = ensure_all(module, left, "absent")
+    cached = {}
+    if params["file_system_id"]:
+        cached["unseeded"] = unseeded(outcomes, params["file_system_id"])
     report(
         module,
         "models",
         [*outcomes, *removed],
         many=True,
         removed=sorted(outcome.resource.name for outcome in removed if outcome.changed),
+        **cached,
     )
 
 

@@ -125,6 +125,7 @@ from ansible_collections.pasture.ollama.plugins.module_utils._definition import 
     check_registry,
     define,
 )
+from ansible_collections.pasture.ollama.plugins.module_utils._model_registry import seeded_mark
 from ansible_collections.pasture.ollama.plugins.module_utils._resource import WaitTimeout
 from ansible_collections.pasture.ollama.plugins.module_utils._seeding import (
     SeedingError,
@@ -132,7 +133,6 @@ from ansible_collections.pasture.ollama.plugins.module_utils._seeding import (
     failure,
     is_seeded,
     log_reasons,
-    seeded_mark,
     set_seeded,
     start,
     stop,

@@ -40,7 +40,7 @@ def planned(changes: dict[str, int]) -> dict[str, Any]:
         "event_patterns": [{"bus": "default", "pattern": {}}],
     }
     processor["max_tasks"] = processor["max_instances"]
-    return scaling_plan([processor], FACT, {"log_retention_days": 30})
+    return scaling_plan([processor], FACT, {})
 
 
 def test_every_file_is_looked_at() -> None:

@@ -91,6 +91,7 @@ OPTIONS: dict[str, Any] = {
     "subnet_ids": ["subnet-1"],
     "security_group_id": "sg-1",
     "base_volume_gib": 60,
+    "log_groups": ["seed", "scaling/wakeup"],
     "log_retention_days": 30,
     "instance_warmup": 120,
     "file_system_id": "fs-1",
@@ -399,6 +400,17 @@ def test_warm_instances_join_the_cluster_only_when_they_are_needed() -> None:
     assert check not in plan(0)["launch_templates"][0]["user_data"]
 
 
+def test_all_logs_of_a_stack_are_kept_as_long_and_encrypted_alike() -> None:
+    groups = cluster_plan([processor()], FACT, {**OPTIONS, "kms_key_arn": "key"})["log_groups"]
+    assert [group["name"] for group in groups] == [
+        "/pasture/docs/summarize",
+        "/pasture/docs/seed",
+        "/pasture/docs/scaling/wakeup",
+    ]
+    assert {(group["retention_days"], group["kms_key_arn"]) for group in groups} == {(30, "key")}
+    assert [group["tags"].get("pasture:processor") for group in groups] == ["summarize", None, None]
+
+
 # --- scaling ----------------------------------------------------------------------------------------
 
 
@@ -476,7 +488,7 @@ def test_every_queue_is_used_before_its_metrics_end() -> None:
 
 def test_without_the_function_there_is_no_role_for_it() -> None:
     plan = scaling_plan([processor()], FACT, {**OPTIONS, "wake_up": False})
-    assert plan["roles"] == plan["log_groups"] == []
+    assert plan["roles"] == []
 
 
 # --- observability ----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.pasture.ollama.plugins.module_utils import _seeding
 from ansible_collections.pasture.ollama.plugins.module_utils._definition import define
+from ansible_collections.pasture.ollama.plugins.module_utils._model_registry import seeded_mark
 from ansible_collections.pasture.ollama.plugins.module_utils._resource import WaitTimeout
 from ansible_collections.pasture.ollama.plugins.module_utils._seeding import SeedingError, Target
 
@@ -58,12 +59,10 @@ def test_a_new_file_system_or_other_weights_are_another_mark() -> None:
     weights = {"name": "llama3.1:8b", "from": "s3://models/a.gguf", "digest": "0" * 64}
     own, recipe = define(weights), define({**weights, "modelfile": "s3://models/Modelfile"})
     marks = {
-        _seeding.seeded_mark(definition, system)
-        for definition in (model, own, recipe)
-        for system in ("fs-1", "fs-2")
+        seeded_mark(definition, system) for definition in (model, own, recipe) for system in ("fs-1", "fs-2")
     }
     assert len(marks) == 6
-    assert _seeding.seeded_mark(model, "fs-1") == _seeding.seeded_mark(
+    assert seeded_mark(model, "fs-1") == seeded_mark(
         define({"name": "llama3.1:8b", "options": {"seed": 1}}), "fs-1"
     )
 

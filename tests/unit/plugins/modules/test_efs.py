@@ -178,6 +178,36 @@ def test_what_never_settles_is_given_up_with_its_last_state(monkeypatch: pytest.
         _efs.await_mount_targets(None, "fs-1")
 
 
+WAY_IN = [{"name": "pasture-docs", "path": "/models"}]
+
+
+def test_it_is_made_with_its_access_points(run: Run, file_system: Run) -> None:
+    made = file_system(access_points=WAY_IN)
+    (point,) = made["access_points"]
+    assert (point["name"], point["path"], point["uid"]) == ("pasture-docs", "/models", 1000)
+    assert point["tags"] == {**TAGS, "Name": "pasture-docs"}
+    assert file_system(access_points=WAY_IN)["changed"] is False
+    # The module that knows access points alone finds the same one.
+    file_system_id = made["file_system"]["file_system_id"]
+    assert run(efs_access_point, file_system_id=file_system_id, tags=TAGS, **WAY_IN[0])["changed"] is False
+    assert file_system()["changed"] is False
+    assert len(boto3.client("efs").describe_access_points()["AccessPoints"]) == 1
+
+
+def test_an_access_point_that_is_missing_or_other_is_told_by_its_file_system(file_system: Run) -> None:
+    file_system()
+    told = file_system(access_points=WAY_IN, check_mode=True)
+    assert [diff["after"]["path"] for diff in told["diff"]] == ["/models"]
+    assert file_system(access_points=WAY_IN)["changed"] is True
+    other = [{**WAY_IN[0], "path": "/"}]
+    assert "its path cannot be changed once it is made" in file_system(access_points=other)["msg"]
+
+
+def test_the_access_points_of_a_file_system_to_be(file_system: Run) -> None:
+    told = file_system(access_points=WAY_IN, check_mode=True)
+    assert told["access_points"][0]["access_point_id"] == "(known after deploy: EFS access point)"
+
+
 @pytest.fixture
 def access_point(run: Run, api: Any) -> Run:
     ensure(_efs.FileSystem(api("efs"), "pasture-docs", {"encrypted": True}))

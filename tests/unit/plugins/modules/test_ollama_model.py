@@ -13,11 +13,17 @@ import pytest
 
 from ansible_collections.pasture.ollama.plugins.module_utils import _catalogue
 from ansible_collections.pasture.ollama.plugins.module_utils._definition import (
+    Definition,
     DefinitionError,
     define,
     encode,
 )
-from ansible_collections.pasture.ollama.plugins.modules.ollama_model import definitions, unlisted
+from ansible_collections.pasture.ollama.plugins.module_utils._model_registry import (
+    RegisteredModel,
+    seeded_mark,
+)
+from ansible_collections.pasture.ollama.plugins.module_utils._resource import Outcome
+from ansible_collections.pasture.ollama.plugins.modules.ollama_model import definitions, unlisted, unseeded
 from ansible_collections.pasture.ollama.plugins.modules.ollama_model_info import (
     catalogue_line,
     catalogue_row,
@@ -121,6 +127,22 @@ def test_only_what_the_cache_lacks_is_brought() -> None:
     having: Any = Registry({"pasture:seeded": mark})
     assert sorted(pending(having, REGISTRY, ["llava", "mistral"], "fs-1")) == ["mistral:latest"]
     assert pending(having, REGISTRY, ["llava"], "(known after deploy: EFS file system)")
+
+
+def test_what_the_cache_lacks_is_told_by_the_definitions_tags() -> None:
+    api: Any = Registry()
+
+    def outcome(definition: Definition, **tags: str) -> Outcome:
+        return Outcome(RegisteredModel(api, REGISTRY, definition), False, None, {"tags": tags})
+
+    here, elsewhere, new = define("llava"), define("mistral"), define("phi3")
+    outcomes = [
+        outcome(new),
+        outcome(here, **{"pasture:seeded": seeded_mark(here, "fs-1"), "team": "docs"}),
+        outcome(elsewhere, **{"pasture:seeded": seeded_mark(elsewhere, "fs-2")}),
+        Outcome(RegisteredModel(api, REGISTRY, define("qwen2.5")), True, None, None),
+    ]
+    assert unseeded(outcomes, "fs-1") == ["mistral:latest", "phi3:latest", "qwen2.5:latest"]
 
 
 def test_the_page_of_models_is_what_the_catalogue_says() -> None:
