@@ -156,6 +156,25 @@ def test_every_message_reaches_one_consumer(cloud: Any, name: str) -> None:
     assert sorted(bodies) == sorted(f"{batch}-{n}" for batch in range(10) for n in range(10))
 
 
+@pytest.mark.mends("sqs-counts")
+def test_no_message_is_uncounted_when_it_becomes_visible_again(cloud: Any, name: str) -> None:
+    sqs = cloud.client("sqs")
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    for start in range(0, 200, 10):
+        entries = [{"Id": str(n), "MessageBody": "x"} for n in range(start, start + 10)]
+        sqs.send_message_batch(QueueUrl=url, Entries=entries)
+    # Each batch becomes visible again at a moment of its own.
+    for _ in range(20):
+        sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=2)
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    counted, not_visible = set(), "200"
+    while not_visible != "0":
+        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+        not_visible = found["ApproximateNumberOfMessagesNotVisible"]
+        counted.add(sum(int(found[name]) for name in names))
+    assert counted == {200}
+
+
 @pytest.mark.mends("sqs-redrive")
 def test_dead_letters_go_back_to_where_they_came_from(cloud: Any, name: str) -> None:
     sqs = cloud.client("sqs")

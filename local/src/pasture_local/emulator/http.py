@@ -45,7 +45,12 @@ class _Handler(MotoRequestHandler):  # type: ignore[misc]
             self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.wfile.flush()
         environ: WSGIEnvironment = self.make_environ()
-        body = self._read_body(environ)
+        try:
+            body = self._read_body(environ)
+        except OSError:
+            # A client that ends in the middle of a request has asked for nothing: S3 stores no half object.
+            self.close_connection = True
+            return
         environ["wsgi.input"] = io.BytesIO(body)
         # A chunked body has been put together here; what is below sees a plain one.
         environ.pop("HTTP_TRANSFER_ENCODING", None)
@@ -60,7 +65,11 @@ class _Handler(MotoRequestHandler):  # type: ignore[misc]
     def _read_body(self, environ: WSGIEnvironment) -> bytes:
         if environ.get("wsgi.input_terminated"):  # chunked: werkzeug has wrapped the stream
             return bytes(environ["wsgi.input"].read())
-        return bytes(self.rfile.read(int(environ.get("CONTENT_LENGTH") or 0)))
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        body = bytes(self.rfile.read(length))
+        if len(body) < length:
+            raise ConnectionAbortedError
+        return body
 
     def _call(self, environ: WSGIEnvironment) -> tuple[str, list[tuple[str, str]], bytes]:
         started: list[tuple[str, list[tuple[str, str]]]] = []

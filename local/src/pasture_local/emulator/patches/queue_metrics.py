@@ -11,6 +11,7 @@ from moto.core.responses import TYPE_RESPONSE
 from moto.sqs.models import Queue, sqs_backends
 
 from pasture_local.emulator.patches._patch import OwnPath, Patch
+from pasture_local.emulator.patches.sqs import counts
 
 # A message that was received three times or more counts as a poison pill and is left out of the age:
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
@@ -36,9 +37,7 @@ def queues(_request: Any, _url: str, _headers: Any) -> TYPE_RESPONSE:
         {
             "region": region,
             "name": queue.name,
-            "visible": queue.approximate_number_of_messages,
-            "not_visible": queue.approximate_number_of_messages_not_visible,
-            "delayed": queue.approximate_number_of_messages_delayed,
+            **counts(queue)._asdict(),
             "age": age_of_oldest(queue, now),
             "deleted": getattr(queue, "pasture_deleted", 0),
         }

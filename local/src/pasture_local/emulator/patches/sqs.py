@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from moto.core.responses import ActionResult
 from moto.core.utils import unix_time_millis
@@ -64,6 +64,41 @@ def receive(
             if messages or remaining <= 0:
                 return messages
             queue._messages_lock.wait(min(remaining, _LOOK_AGAIN))
+
+
+class Counts(NamedTuple):
+    """The messages of a queue at one moment."""
+
+    visible: int
+    not_visible: int
+    delayed: int
+
+
+def counts(queue: Any) -> Counts:
+    """Count a queue's messages, each of them once."""
+    with queue._messages_lock:
+        now = models.unix_time_millis()
+        not_visible = sum(message.visible_at >= now for message in queue._messages)
+        delayed = sum(message.visible_at < now < message.delayed_until for message in queue._messages)
+        return Counts(len(queue._messages) - not_visible - delayed, not_visible, delayed)
+
+
+def count_at_once(
+    original: Callable[..., dict[str, Any]], self: Any, queue_name: str, attribute_names: list[str]
+) -> dict[str, Any]:
+    """moto counts the messages that wait and those in flight one after the other, so that one whose visibility
+    timeout ends in between is neither, and a queue looks empty that is not.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html
+    """
+    found = original(self, queue_name, attribute_names)
+    counted = counts(self.get_queue(queue_name))
+    values = {
+        "ApproximateNumberOfMessages": counted.visible,
+        "ApproximateNumberOfMessagesNotVisible": counted.not_visible,
+        "ApproximateNumberOfMessagesDelayed": counted.delayed,
+    }
+    return {name: values.get(name, value) for name, value in found.items()}
 
 
 def delete(original: Callable[..., None], self: Any, receipt_handle: str) -> None:
@@ -196,6 +231,7 @@ PATCHES = (
     Patch("sqs-keep-policy", models.Queue, "_set_attributes", keep_policy),
     Patch("sqs-redrive-allow", models.Queue, "attributes", show_redrive_allow),
     Patch("sqs-receive", models.SQSBackend, "receive_message", receive),
+    Patch("sqs-counts", models.SQSBackend, "get_queue_attributes", count_at_once),
     Patch("sqs-delete", models.Queue, "delete_message", delete),
     Patch("sqs-visibility", models.SQSBackend, "change_message_visibility", change_visibility),
     Patch("sqs-visibility", models.Message, "mark_received", mark_received),
