@@ -9,13 +9,15 @@ at once when nothing that it installs from has changed.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import importlib.util
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -119,6 +121,22 @@ def ensure_ensurepip() -> None:
         raise SetupError(f"The Debian package {package} could not be installed. {error}") from error
 
 
+@contextmanager
+def alone(environment: Path) -> Iterator[None]:
+    """Keep others from working on the environment: of two makes at once the second finds what the first made."""
+    environment.mkdir(parents=True, exist_ok=True)
+    folder = os.open(environment, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Waiting for whoever else is setting up {environment.name}.", flush=True)
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
 def make(name: str, environment: Path) -> None:
     """Bring the environment to what the set ``name`` needs, from whatever state it is in."""
     if is_current("dev", environment) or is_current(name, environment):  # dev holds all that demo does
@@ -166,7 +184,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 2
     try:
-        make(options.name, options.environment.absolute())
+        environment = options.environment.absolute()
+        with alone(environment):
+            make(options.name, environment)
     except SetupError as error:
         print(error, file=sys.stderr)
         return 1

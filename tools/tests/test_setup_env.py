@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,21 @@ def test_does_nothing_when_nothing_has_changed(root: Path, commands: list[list[s
     commands.clear()
     assert setup_env.main(["demo", "--environment", str(root / "env")]) == 0
     assert commands == []
+
+
+def test_two_at_once_make_it_once(
+    root: Path, commands: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment = root / "env"
+    with setup_env.alone(environment):
+        second = threading.Thread(target=setup_env.main, args=(["demo", "--environment", str(environment)],))
+        second.start()
+        while "Waiting for whoever else" not in capsys.readouterr().out:
+            assert second.is_alive()
+        setup_env.make("demo", environment)
+        made = list(commands)
+    second.join(20)
+    assert commands == made != []
 
 
 def test_what_the_checks_run_with_serves_the_demonstration(root: Path, commands: list[list[str]]) -> None:
