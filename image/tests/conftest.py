@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Real servers on loopback: moto as AWS, a small fake of Ollama as the engine."""
+"""Real servers on loopback: the embedded cloud's emulator as AWS, a small fake of Ollama as the engine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fake_ollama import FakeOllama
-from worker_cloud import Cloud, start_moto
+from worker_cloud import Cloud, emulator
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -22,12 +22,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def endpoint() -> Iterator[str]:
-    """The URL of a moto server in a process of its own."""
-    process, url = start_moto()
-    yield url
-    # It holds nothing that needs an orderly end.
-    process.kill()
-    process.wait()
+    """The URL of an emulator in a process of its own."""
+    with emulator() as url:
+        yield url
 
 
 @pytest.fixture(autouse=True)

@@ -22,12 +22,12 @@ def expected(text: str) -> str:
     return "answer " + hashlib.sha256(question.encode()).hexdigest()[:16]
 
 
-def submit(cloud: Cloud, count: int, dice: random.Random) -> dict[str, str | None]:
+def submit(cloud: Cloud, first: int, count: int, dice: random.Random) -> dict[str, str | None]:
     """Documents by key, with what is to become of each; None is a failure. Some events come twice."""
     documents: dict[str, str | None] = {}
-    for number in range(count):
+    for number in range(first, first + count):
         key = f"folder {number % 7}/ü-{number}.txt"
-        text = "" if number % 25 == 24 else f"Document {number}. " + "Text. " * dice.randrange(1, 60)
+        text = "" if number % 10 == 7 else f"Document {number}. " + "Text. " * dice.randrange(1, 60)
         event = cloud.put(key, text)
         documents[key] = expected(text) if text else None
         if number % 10 == 3:
@@ -84,49 +84,52 @@ def _run(
     cloud = Cloud(endpoint, max_receives=1000)
     # Every version of a result that is ever written is kept, so that two of one document would show.
     cloud.s3.put_bucket_versioning(Bucket=cloud.results, VersioningConfiguration={"Status": "Enabled"})
-    wanted = submit(cloud, documents, dice)
+    wanted = submit(cloud, 0, documents, dice)
     stages = list(STAGES) * (lives // len(STAGES))
     dice.shuffle(stages)
-    # Few documents fail: whoever is to be killed at one begins while there are some.
-    stages.sort(key=lambda stage: stage in ("bury", "announce-failure"))
     workers: list[Worker] = []
     killed = 0
     deadline = time.monotonic() + seconds
+
+    def start(stage: str) -> None:
+        """A worker that is killed at a stage, or at none."""
+        often = stage not in ("bury", "announce-failure", "receive")
+        faults = {
+            "FAULT_STAGE": stage,
+            "FAULT_COUNT": str(dice.randrange(1, 6) if often else 1),
+            "FAULT_RATES": json.dumps(rates or {}),
+            "FAULT_SEED": str(dice.randrange(10**6)),
+            "FAULT_LOG": str(folder / "faults"),
+            # Botocore tries nothing again, so every fault is the worker's to deal with.
+            "AWS_MAX_ATTEMPTS": "1",
+        }
+        environment = cloud.settings(
+            OLLAMA_HOST=ollama.url, PASTURE_VISIBILITY_SECONDS="6", PASTURE_SLOTS="2", **faults
+        )
+        workers.append(Worker(environment, folder / f"w{len(stages)}-{killed}", SCRIPT))
+
     try:
-        while cloud.outstanding() or stages:
+        while cloud.outstanding() or killed < lives:
             assert time.monotonic() < deadline, f"{cloud.outstanding()} left; " + workers[-1].text()[-2000:]
             for worker in [w for w in workers if w.process.poll() is not None]:
                 assert worker.process.returncode == -9, worker.text()[-3000:]
                 killed += 1
                 workers.remove(worker)
                 worker.__exit__()
-            while len(workers) < 3:
-                stage = stages.pop() if stages else ""
-                faults = {
-                    "FAULT_STAGE": stage,
-                    "FAULT_COUNT": str(
-                        1 if stage in ("bury", "announce-failure", "receive") else dice.randrange(1, 6)
-                    ),
-                    "FAULT_RATES": json.dumps(rates or {}),
-                    "FAULT_SEED": str(dice.randrange(10**6)),
-                    "FAULT_LOG": str(folder / "faults"),
-                    # Botocore tries nothing again, so every fault is the worker's to deal with.
-                    "AWS_MAX_ATTEMPTS": "1",
-                }
-                environment = cloud.settings(
-                    OLLAMA_HOST=ollama.url, PASTURE_VISIBILITY_SECONDS="6", PASTURE_SLOTS="2", **faults
-                )
-                workers.append(Worker(environment, folder / f"w{len(stages)}-{killed}", SCRIPT))
-            if not cloud.outstanding():
-                # The faults that are left find nothing to hit.
-                stages.clear()
+            while stages and len(workers) < 3:
+                start(stages.pop())
+            # Whoever is to be killed gets documents until it is; who finishes the rest comes after them.
+            if killed < lives and cloud.outstanding() < 10:
+                wanted |= submit(cloud, len(wanted), 10, dice)
+            elif killed == lives and not workers:
+                start("")
             time.sleep(0.2)
         for worker in workers:
             worker.stop()
     finally:
         for worker in workers:
             worker.__exit__()
-    assert killed >= min(lives, documents // 8)
+    assert killed == lives
     check(cloud, wanted)
     versions = cloud.s3.get_paginator("list_object_versions").paginate(Bucket=cloud.results)
     names = [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The worker as a process, against moto and a fake engine."""
+"""The worker as a process, against the emulator and a fake engine."""
 
 from __future__ import annotations
 

@@ -7,16 +7,13 @@ checked.
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import machine
 import pytest
-from worker_cloud import Cloud
+from worker_cloud import Cloud, emulator
 
 HERE = Path(__file__).parent
 # Why nothing of this was checked, when that is so.
@@ -91,35 +88,14 @@ def image(bases: dict[str, str], secrets: dict[str, str]) -> str:
 @pytest.fixture(scope="session")
 def endpoint() -> Iterator[str]:
     """The URL of an AWS emulator of these tests' own."""
-    url = f"http://127.0.0.1:{machine.free_port()}"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pasture_local.emulator", "--port", url.rpartition(":")[2]],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        machine.wait_for_http(url + "/moto-api/", process)
+    with emulator() as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @pytest.fixture
 def cloud(endpoint: str) -> Cloud:
-    """What one processor has in AWS, where a queue takes events from a bus only when its policy says so."""
-    cloud = Cloud(endpoint)
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": "events.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-    }
-    policy = {
-        "Version": "2012-10-17",
-        "Statement": [{**statement, "Resource": cloud.arn(cloud.events_queue)}],
-    }
-    cloud.sqs.set_queue_attributes(QueueUrl=cloud.events_queue, Attributes={"Policy": json.dumps(policy)})
-    return cloud
+    """What one processor has in AWS."""
+    return Cloud(endpoint)
 
 
 @pytest.fixture

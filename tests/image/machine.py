@@ -7,7 +7,6 @@ import hashlib
 import io
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tarfile
@@ -18,6 +17,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+
+from worker_cloud import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "image"
@@ -222,12 +223,6 @@ def index_secrets(folder: Path) -> dict[str, str]:
         path.write_text("\n".join([*lines, ""]))
         secrets["pip.conf"] = str(path)
     return secrets
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 
 import machine
 import pytest
+from worker_cloud import free_port
 
 BIN = Path(sys.executable).parent
 # The header of a program for ARM (https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html).
@@ -225,7 +226,7 @@ def test_a_registry_that_takes_no_push_is_told_and_lists_nothing(
 def test_a_registry_that_is_not_there_is_told(
     ensure: Callable[..., dict[str, Any]], tiny: dict[str, Any]
 ) -> None:
-    address = f"127.0.0.1:{machine.free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     message = ensure(repository=f"{address}/team/tiny", **tiny)["msg"]
     assert f"the registry {address} cannot be reached" in message
 
