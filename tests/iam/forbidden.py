@@ -192,3 +192,23 @@ DEPLOYER: list[Forbidden] = [
     ("iam:AttachRolePolicy", f"{_ROLES}/pasture/{{stack}}/pasture-{{stack}}-execution", {}),
     ("ecr:DeleteRepository", "arn:aws:ecr:{region}:{account}:repository/another", {}),
 ]
+_OTHERS = {"aws:ResourceTag/pasture:stack": "another"}
+_AN_INSTANCE = "arn:aws:ec2:{region}:{account}:instance/i-1"
+
+#: Who makes AMIs launches nothing but what the stack's templates say, and removes nothing of somebody else's.
+BAKER: list[Forbidden] = [
+    ("ec2:RunInstances", "arn:aws:ec2:{region}:{account}:instance/new", {}),
+    ("ec2:RunInstances", "arn:aws:ec2:{region}:{account}:launch-template/lt-1", _OTHERS),
+    ("ec2:CreateImage", _AN_INSTANCE, _OTHERS),
+    ("ec2:StopInstances", _AN_INSTANCE, _OTHERS),
+    ("ec2:TerminateInstances", _AN_INSTANCE, _OTHERS),
+    ("ec2:TerminateInstances", _AN_INSTANCE, {}),
+    ("ec2:CreateTags", _AN_INSTANCE, {"aws:RequestTag/pasture:stack": "{stack}"}),
+    ("ec2:DescribeInstanceAttribute", _AN_INSTANCE, _OTHERS),
+    ("ec2:DeregisterImage", "arn:aws:ec2:{region}::image/ami-1", _OTHERS),
+    ("ec2:DeleteSnapshot", "arn:aws:ec2:{region}::snapshot/snap-1", {}),
+    ("iam:CreateRole", f"{_ROLES}/pasture/{{stack}}/pasture-{{stack}}-another", {}),
+    ("iam:PutRolePolicy", f"{_ROLES}/pasture/{{stack}}/pasture-{{stack}}-instance", {}),
+    ("iam:PassRole", f"{_ROLES}/pasture/{{stack}}/pasture-{{stack}}-instance", _EC2),
+    ("iam:PassRole", f"{_ROLES}/pasture/{{stack}}/pasture-{{stack}}-bake", _TASKS),
+]

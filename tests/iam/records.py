@@ -14,7 +14,7 @@ from evaluation import Policies, Policy, Request
 
 FOLDER = Path(__file__).resolve().parents[2] / ".build" / "records"
 #: The record of each suite, and the suite.
-SUITES = {"molecule": "make molecule", "main-job": "make integration"}
+SUITES = {"molecule": "make molecule", "main-job": "make integration", "own-models": "make integration"}
 _ROLE = re.compile(r":role/pasture/(?P<stack>[^/]+)/pasture-(?P=stack)-(?P<name>.+)$")
 
 

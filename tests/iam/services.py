@@ -23,6 +23,12 @@ _EC2 = "arn:aws:ec2:{region}:{account}:instance/i-0123456789abcdef0"
 _OF_CLUSTER = {"ecs:cluster": _CLUSTER}
 _STREAM = "arn:aws:logs:{region}:{account}:log-group:/pasture/{stack}/{group}:log-stream:worker/1"
 _FLOWS = "arn:aws:logs:{region}:{account}:log-group:/pasture/{stack}/network/flow-log"
+_PULL: list[tuple[str, str, dict[str, str]]] = [
+    ("ecr:GetAuthorizationToken", "*", {}),
+    ("ecr:BatchCheckLayerAvailability", "{image}", {}),
+    ("ecr:BatchGetImage", "{image}", {}),
+    ("ecr:GetDownloadUrlForLayer", "{image}", {}),
+]
 _CALLS: dict[str, list[tuple[str, str, dict[str, str]]]] = {
     "instance": [
         ("ecs:DiscoverPollEndpoint", "*", {}),
@@ -41,13 +47,11 @@ _CALLS: dict[str, list[tuple[str, str, dict[str, str]]]] = {
         ("ssmmessages:OpenDataChannel", "*", {}),
     ],
     "execution": [
-        ("ecr:GetAuthorizationToken", "*", {}),
-        ("ecr:BatchCheckLayerAvailability", "{image}", {}),
-        ("ecr:BatchGetImage", "{image}", {}),
-        ("ecr:GetDownloadUrlForLayer", "{image}", {}),
+        *_PULL,
         ("logs:CreateLogStream", _STREAM, {}),
         ("logs:PutLogEvents", _STREAM, {}),
     ],
+    "bake": _PULL,
     "wakeup": [("logs:CreateLogStream", _STREAM, {}), ("logs:PutLogEvents", _STREAM, {})],
     "task": [
         (

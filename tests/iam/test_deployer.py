@@ -11,7 +11,7 @@ from typing import Any
 import deployers
 import pytest
 from evaluation import Decision, Policies, Request, evaluate, statements
-from forbidden import DEPLOYER
+from forbidden import BAKER, DEPLOYER, Forbidden
 from policy_simulator import FOLDER, NODE
 from records import Record
 
@@ -33,10 +33,6 @@ _NOT_USED_HERE = {
     ("image", "Push"),
     # What a seeding task that failed has said; here none fails.
     ("models", "ReadSeedingLog"),
-}
-_NOT_RUN_HERE = {
-    "bake",  # the emulator's instances run nothing, so that none pulls an image and can be saved
-    "mirror",  # begins with a pull from the Internet
 }
 
 
@@ -99,10 +95,10 @@ def takes_no_resource(actions: set[str]) -> dict[str, bool]:
     return found
 
 
-def requests() -> Iterator[Request]:
-    """What who deploys the stack docs must not do."""
-    policies = Policies({name: documents(name) for name in deployers.DEPLOY})
-    for action, resource, context in DEPLOYER:
+def requests(names: tuple[str, ...], forbidden: list[Forbidden]) -> Iterator[Request]:
+    """What somebody with these policies for the stack docs must not do."""
+    policies = Policies({name: documents(name) for name in names})
+    for action, resource, context in forbidden:
         filled = resource.format(**VALUES)
         given = {key: text.format(**VALUES) for key, text in context.items()}
         yield Request(
@@ -116,9 +112,14 @@ def requests() -> Iterator[Request]:
         )
 
 
-def test_who_deploys_one_stack_cannot_touch_another() -> None:
-    decided = [decision for decision in evaluate(requests()) if _is_meant(decision)]
-    assert len(decided) >= len(DEPLOYER)
+@pytest.mark.parametrize(
+    ("names", "forbidden"), [(deployers.DEPLOY, DEPLOYER), (("bake",), BAKER)], ids=["deploy", "bake"]
+)
+def test_who_works_on_one_stack_cannot_touch_another(
+    names: tuple[str, ...], forbidden: list[Forbidden]
+) -> None:
+    decided = [decision for decision in evaluate(requests(names, forbidden)) if _is_meant(decision)]
+    assert len(decided) >= len(forbidden)
     assert not sorted({str(one) for one in decided if one.result != "ImplicitlyDenied"})
 
 
@@ -134,7 +135,7 @@ def test_no_statement_is_unused(records: list[Record]) -> None:
             # A user's policy is called <user>-<file>.
             user = decision.request.principal.rpartition("/")[2]
             used |= {(policy.removeprefix(f"{user}-"), sid) for policy, sid in decision.by}
-    there = {one for name in FILES if name not in _NOT_RUN_HERE for one in statements(name, documents(name))}
+    there = {one for name in FILES for one in statements(name, documents(name))}
     assert there - used == _NOT_USED_HERE
 
 

@@ -6,11 +6,9 @@ from __future__ import annotations
 import base64
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-
-import machine
 
 # An instance of bake.yml's, and in which states it costs something.
 LEFT = [
@@ -32,9 +30,12 @@ def user_data(ec2: Any, instance_id: str) -> str:
 
 
 @contextmanager
-def baker(ec2: Any, *, without: str = "") -> Iterator[list[str]]:
+def baker(
+    ec2: Any, *, without: str = "", pull: Callable[[str], object] = lambda image: None
+) -> Iterator[list[str]]:
     """Pull what a new baking instance is told to pull, and stop it; gives the images that were pulled.
 
+    :param pull: pulls an image; without it there is nothing but the AMI to be looked at.
     :param without: the id of an instance that does nothing any more.
     """
     pulled: list[str] = []
@@ -46,7 +47,7 @@ def baker(ec2: Any, *, without: str = "") -> Iterator[list[str]]:
                 if instance["State"]["Name"] == "running" and instance["InstanceId"] != without:
                     script = user_data(ec2, instance["InstanceId"])
                     (image,) = re.findall(r"docker pull --quiet '(\S+)'", script)
-                    machine.podman("pull", "--quiet", "--tls-verify=false", image)
+                    pull(image)
                     pulled.append(image)
                     assert script.endswith("\nshutdown -h now\n")
                     ec2.stop_instances(InstanceIds=[instance["InstanceId"]])

@@ -193,7 +193,10 @@ def ami(stack: Stack) -> str:
     (left,) = baking.instances(ec2)
     assert "\nshutdown -h +40\n" in baking.user_data(ec2, left["InstanceId"])
 
-    with baking.baker(ec2, without=left["InstanceId"]) as pulled:
+    def pull(image: str) -> None:
+        machine.podman("pull", "--quiet", "--tls-verify=false", image)
+
+    with baking.baker(ec2, without=left["InstanceId"], pull=pull) as pulled:
         second = stack.run("bake", **of)
     assert second.returncode == 0, second.stdout[-6000:]
     assert pulled == [stack.image()]

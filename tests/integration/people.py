@@ -9,16 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import deployers
 from demonstration import BIN, DEADLINE, Demonstration
 
-RECORD = Path(__file__).resolve().parents[2] / ".build" / "records" / "main-job.jsonl"
+RECORDS = Path(__file__).resolve().parents[2] / ".build" / "records"
 # Tasks run as processes of this machine: the image is a name and nothing more.
-IMAGE = f"localhost/ollama-worker@sha256:{hashlib.sha256(b'ollama-worker').hexdigest()}"
+IMAGE = (
+    "123456789012.dkr.ecr.eu-west-1.amazonaws.com/ollama-worker"
+    f"@sha256:{hashlib.sha256(b'ollama-worker').hexdigest()}"
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class People:
     demonstration: Demonstration
     state: dict[str, Any]
     iam: Any
+    keys: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def play(self, playbook: str, stack: str, policies: tuple[str, ...], **variables: Any) -> str:
         """Run a playbook as a user with these policies of docs/iam; return what it said."""
@@ -37,12 +41,15 @@ class People:
             "region": self.state["region"],
             "partition": "aws",
         }
-        key = deployers.make_user(self.iam, f"{playbook}-{stack}", deployers.documents(policies, values))
+        name = f"{playbook}-{stack}"
+        if name not in self.keys:
+            documents = deployers.documents(policies, values)
+            self.keys[name] = deployers.make_user(self.iam, name, documents)
         endpoint = {"AWS_ENDPOINT_URL": self.state["endpoint_url"], "AWS_EC2_METADATA_DISABLED": "true"}
         given = {
             "pasture_stack": stack,
             "pasture_region": self.state["region"],
-            "pasture_environment": {**endpoint, **key},
+            "pasture_environment": {**endpoint, **self.keys[name]},
             **variables,
         }
         ran = subprocess.run(

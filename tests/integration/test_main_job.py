@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import baking
 import deployers
 import pytest
 from demonstration import Demonstration, client_of
-from people import IMAGE, RECORD, People
+from people import IMAGE, RECORDS, People
 
 from pasture_local.demo.run import variables
 
@@ -67,8 +68,9 @@ class Finished:
 @pytest.fixture(scope="module")
 def finished(demonstration: Demonstration) -> Finished:
     """Run the demonstration once for all tests of this file."""
-    RECORD.unlink(missing_ok=True)
-    run = demonstration.run("demo", "--keep", "--record", str(RECORD))
+    record = RECORDS / "main-job.jsonl"
+    record.unlink(missing_ok=True)
+    run = demonstration.run("demo", "--keep", "--record", str(record))
     assert run.returncode == 0, run.stdout + run.stderr
     return Finished(run, json.loads((demonstration.home / "state.json").read_text()))
 
@@ -192,6 +194,20 @@ def test_a_stack_is_deployed_and_destroyed_by_somebody_who_may_do_nothing_else(p
     assert "failed=0" in deployed
     destroyed = people.play("destroy", "demo", deployers.DEPLOY, pasture_delete_data=True)
     assert "failed=0" in destroyed
+
+
+def test_an_ami_is_made_and_removed_by_somebody_who_may_do_nothing_else(
+    people: People, finished: Finished
+) -> None:
+    ec2 = finished.client("ec2")
+    with baking.baker(ec2) as pulled:
+        made = people.play("bake", "second", ("bake",), processor="summarize", kind="cpu-x86_64")
+    assert pulled == [IMAGE]
+    (ami,) = ec2.describe_images(Owners=["self"])["Images"]
+    assert ami["ImageId"] in made
+    assert "changed=0" in people.play("bake", "second", ("bake",), processor="summarize", kind="cpu-x86_64")
+    assert "failed=0" in people.play("destroy", "second", (*deployers.DEPLOY, "bake"))
+    assert ec2.describe_images(Owners=["self"])["Images"] == []
 
 
 def test_down_ends_every_process(demonstration: Demonstration, finished: Finished) -> None:

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import deployers
 import pytest
 from demonstration import BIN, DEADLINE, Demonstration
+from people import RECORDS
 
 pytestmark = pytest.mark.integration
 
@@ -108,7 +110,9 @@ class Machine:
 
 @pytest.fixture(scope="module")
 def machine(demonstration: Demonstration) -> Machine:
-    up = demonstration.run("up", "--speed", "20")
+    record = RECORDS / "own-models.jsonl"
+    record.unlink(missing_ok=True)
+    up = demonstration.run("up", "--speed", "20", "--record", str(record))
     assert up.returncode == 0, up.stderr
     return Machine(demonstration)
 
@@ -119,7 +123,10 @@ def mirrored(machine: Machine) -> dict[str, Any]:
     machine.client("s3").create_bucket(
         Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": machine.session.region_name}
     )
+    # By somebody who may do nothing else; whether it suffices on AWS is evaluated by tests/iam.
+    policies = deployers.documents(("mirror",), {"bucket": BUCKET, "partition": "aws"})
     variables = {
+        "pasture_environment": deployers.make_user(machine.client("iam"), "mirror", policies),
         "pasture_model": "smollm2:135m",
         "pasture_bucket": BUCKET,
         "pasture_ollama_store": machine.environment["OLLAMA_MODELS"],

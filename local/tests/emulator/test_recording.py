@@ -236,6 +236,60 @@ def test_what_a_call_is_decided_by_is_recorded_although_it_goes_with_the_call(
     assert list(files["tags"].values()) == [{"pasture:stack": "docs"}]
 
 
+def test_a_launch_is_recorded_with_what_it_takes_from_its_template(
+    cloud: Any, name: str, recorded: Path
+) -> None:
+    ec2, iam = cloud.client("ec2"), cloud.client("iam")
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    role = iam.create_role(RoleName=name, Path="/some/", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    iam.create_instance_profile(InstanceProfileName=name)
+    iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+    subnet = ec2.describe_subnets()["Subnets"][0]
+    group = ec2.create_security_group(GroupName=name, Description=name, VpcId=subnet["VpcId"])["GroupId"]
+    tags = [{"ResourceType": "volume", "Tags": [{"Key": "k", "Value": "v"}]}]
+    template = ec2.create_launch_template(
+        LaunchTemplateName=name,
+        LaunchTemplateData={"SecurityGroupIds": [group], "TagSpecifications": tags},
+    )["LaunchTemplate"]["LaunchTemplateId"]
+    parameter = "aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id"
+    (instance,) = ec2.run_instances(
+        LaunchTemplate={"LaunchTemplateName": name},
+        ImageId=f"resolve:ssm:/{parameter}",
+        InstanceType="m6i.large",
+        IamInstanceProfile={"Name": name},
+        SubnetId=subnet["SubnetId"],
+        MinCount=1,
+        MaxCount=1,
+    )["Instances"]
+    image = ec2.create_image(InstanceId=instance["InstanceId"], Name=name)["ImageId"]
+    ec2.create_tags(Resources=[image], Tags=[{"Key": "a", "Value": "b"}])
+    ec2.deregister_image(ImageId=image)
+
+    lines = [json.loads(line) for line in recorded.read_text().splitlines()]
+    launch, made, _, gone = [line for line in lines if line.get("service") == "ec2"][-4:]
+    asked = {(one["action"], arn) for one in launch["permissions"] for arn in one["resources"]}
+    mine = f"arn:aws:ec2:{HERE}"
+    assert asked >= {
+        *(("ec2:RunInstances", f"{mine}:{kind}/new") for kind in ("instance", "network-interface", "volume")),
+        ("ec2:RunInstances", f"{mine}:launch-template/{template}"),
+        ("ec2:RunInstances", f"{mine}:security-group/{group}"),
+        ("ec2:RunInstances", f"{mine}:subnet/{subnet['SubnetId']}"),
+        ("ec2:CreateTags", f"{mine}:volume/new"),
+        ("iam:PassRole", role),
+        ("ssm:GetParameters", f"arn:aws:ssm:eu-west-1::parameter/{parameter}"),
+    }
+    keys = [
+        one["context"]["ec2:LaunchTemplate"]
+        for one in launch["permissions"]
+        if one["action"] == "ec2:RunInstances"
+    ]
+    assert set(keys) == {f"{mine}:launch-template/{template}"}
+    # Images and snapshots have no account in their ARN, and tags all the same.
+    new = [arn for one in made["permissions"] for arn in one["resources"]]
+    assert {"arn:aws:ec2:eu-west-1::image/new", "arn:aws:ec2:eu-west-1::snapshot/new"} < set(new)
+    assert gone["tags"] == {f"arn:aws:ec2:eu-west-1::image/{image}": {"a": "b"}}
+
+
 def test_calls_are_recorded_with_who_made_them(cloud: Any, name: str, recorded: Path) -> None:
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})
     role = cloud.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]

@@ -51,6 +51,9 @@ def condition_keys(call: Call, account: str) -> Keys:
     if call.service == "ecs" and (cluster := call.parameters.get("cluster")):
         name = str(cluster).rpartition("/")[2]
         keys["ecs:cluster"] = f"arn:aws:ecs:{call.region}:{account}:cluster/{name}"
+    if call.operation == "RunInstances" and (template := call.parameters.get("LaunchTemplate")):
+        identifier = template.get("LaunchTemplateId")
+        keys["ec2:LaunchTemplate"] = f"arn:aws:ec2:{call.region}:{account}:launch-template/{identifier}"
     if call.service == "events":
         entries = call.parameters.get("Entries") or []
         if sources := sorted({entry["Source"] for entry in entries if entry.get("Source")}):
@@ -74,13 +77,16 @@ def _tags(given: Any) -> Iterator[tuple[str, str]]:
         yield str(lower["key"]), str(lower.get("value", ""))
 
 
-def resource_tags(arn: str) -> dict[str, str]:
-    """The tags that a resource has now; none when there is no such thing, or its service is told by names."""
-    _, _, service, region, account, _ = (arn.split(":", 5) + [""] * 6)[:6]
+def resource_tags(arn: str, account: str) -> dict[str, str]:
+    """The tags that a resource has now; none when there is no such thing, or its service is told by names.
+
+    :param account: whose it is when its ARN does not say so, as that of an AMI.
+    """
+    _, _, service, region, owner, _ = (arn.split(":", 5) + [""] * 6)[:6]
     find = _FINDERS.get(service)
-    if find is None or not account or "*" in arn:
+    if find is None or not region or "*" in arn:
         return {}
-    return find(account, region, arn)
+    return find(owner or account, region, arn)
 
 
 def _id(arn: str) -> str:

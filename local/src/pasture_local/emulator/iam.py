@@ -87,7 +87,7 @@ _TAGS_NEW = {
 _EC2_MADE = {
     "AllocateAddress": ["elastic-ip"],
     "CreateFlowLogs": ["vpc-flow-log"],
-    "CreateImage": ["image"],
+    "CreateImage": ["image", "snapshot"],
     "CreateInternetGateway": ["internet-gateway"],
     "CreateLaunchTemplate": ["launch-template"],
     "CreateNatGateway": ["natgateway"],
@@ -116,6 +116,9 @@ _EC2_TYPES = {
     "vol": "volume",
     "snap": "snapshot",
 }
+# What has no account in its ARN.
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html#amazonec2-resources-for-iam-policies
+_NOBODYS = frozenset({"image", "snapshot"})
 
 
 def permissions(call: Call, account: str) -> list[dict[str, Any]]:
@@ -167,7 +170,7 @@ def _tags_of_new(call: Call, account: str) -> Iterator[dict[str, Any]]:
 
 def _new(region: str, account: str, kind: str) -> str:
     """The ARN of a thing of EC2 that does not exist yet."""
-    return f"arn:aws:ec2:{region}:{'' if kind == 'image' else account}:{kind}/new"
+    return f"arn:aws:ec2:{region}:{'' if kind in _NOBODYS else account}:{kind}/new"
 
 
 def action(call: Call) -> str:
@@ -339,8 +342,9 @@ def _ec2(region: str, account: str, parameters: Parameters) -> list[str]:
     for _, value in _leaves(parameters):
         match = re.fullmatch(r"([a-z]+)-[0-9a-f]{8,}", value) if isinstance(value, str) else None
         if match and match[1] in _EC2_TYPES:
-            owner = "" if match[1] == "ami" else account
-            found.append(f"arn:aws:ec2:{region}:{owner}:{_EC2_TYPES[match[1]]}/{value}")
+            kind = _EC2_TYPES[match[1]]
+            owner = "" if kind in _NOBODYS else account
+            found.append(f"arn:aws:ec2:{region}:{owner}:{kind}/{value}")
     return found
 
 

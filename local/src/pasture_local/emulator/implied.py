@@ -16,6 +16,9 @@ from moto.s3.models import s3_backends
 
 from pasture_local.emulator.calls import Call
 
+# The one that a parameter of Amazon's names.
+_ANY_IMAGE = "arn:aws:ec2:{}::image/ami-00000000000000000"
+
 
 def completed(call: Call, account: str) -> Call:
     """The call with what its parameters stand for, such as the file system of a mount target."""
@@ -32,6 +35,8 @@ def completed(call: Call, account: str) -> Call:
             found["RouteTableId"] = tables[0] if tables else None
         if name := parameters.get("LaunchTemplateName"):
             found["LaunchTemplateId"] = backend.launch_template_name_to_ids.get(name)
+        if given := parameters.get("LaunchTemplate"):
+            found["LaunchTemplate"] = given | {"LaunchTemplateId": _template_id(call, account)}
     if call.service == "iam" and not parameters.get("Path"):
         iam = iam_backends[account]["aws"]
         roles = [role for role in list(iam.roles.values()) if role.name == parameters.get("RoleName")]
@@ -99,7 +104,32 @@ def permissions(call: Call, account: str) -> list[dict[str, Any]]:
         return [{"action": "route53:AssociateVPCWithHostedZone", "resources": ["*"]}]
     if name in ("autoscaling:CreateAutoScalingGroup", "autoscaling:UpdateAutoScalingGroup"):
         return _launches(call, account)
+    if name == "ec2:RunInstances":
+        return _launch(call, account)
     return []
+
+
+def _template_id(call: Call, account: str) -> str:
+    """The launch template that a call names."""
+    given = call.parameters.get("LaunchTemplate") or {}
+    known = ec2_backends[account][call.region].launch_template_name_to_ids
+    return str(given.get("LaunchTemplateId") or known.get(given.get("LaunchTemplateName", "")) or "")
+
+
+def _launch(call: Call, account: str) -> list[dict[str, Any]]:
+    """What a launch takes from its template is asked for like what the call says.
+
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/permissions-for-launch-templates.html
+    """
+    template = ec2_backends[account][call.region].launch_templates.get(_template_id(call, account))
+    data = template.latest_version().data if template else {}
+    said = {key: call.parameters[key] for key in ("ImageId", "IamInstanceProfile") if key in call.parameters}
+    base = f"arn:aws:ec2:{call.region}:{account}:"
+    groups = [f"{base}security-group/{group}" for group in _groups(data)]
+    return [
+        {"action": "ec2:RunInstances", "resources": [*groups, _ANY_IMAGE.format(call.region)]},
+        *_of_launch(call, account, data | said),
+    ]
 
 
 def _launches(call: Call, account: str) -> list[dict[str, Any]]:
@@ -107,12 +137,8 @@ def _launches(call: Call, account: str) -> list[dict[str, Any]]:
 
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-launch-template-permissions.html
     """
-    given = call.parameters.get("LaunchTemplate") or {}
-    backend = ec2_backends[account][call.region]
-    identifier = given.get("LaunchTemplateId") or backend.launch_template_name_to_ids.get(
-        given.get("LaunchTemplateName", "")
-    )
-    template = backend.launch_templates.get(identifier or "")
+    identifier = _template_id(call, account)
+    template = ec2_backends[account][call.region].launch_templates.get(identifier)
     if template is None:
         return []
     base = f"arn:aws:ec2:{call.region}:{account}:"
@@ -128,11 +154,18 @@ def _launches(call: Call, account: str) -> list[dict[str, Any]]:
                 *groups,
                 *(f"{base}subnet/{subnet}" for subnet in subnets.split(",") if subnet),
                 f"{base}launch-template/{identifier}",
-                f"arn:aws:ec2:{call.region}::image/ami-00000000000000000",
+                _ANY_IMAGE.format(call.region),
             ],
             "context": {"ec2:LaunchTemplate": f"{base}launch-template/{identifier}"},
         }
     ]
+    return needed + _of_launch(call, account, data)
+
+
+def _of_launch(call: Call, account: str, data: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a launch needs besides: a template's tags, its image by a parameter, its role."""
+    base = f"arn:aws:ec2:{call.region}:{account}:"
+    needed: list[dict[str, Any]] = []
     for specification in data.get("TagSpecification") or data.get("TagSpecifications") or []:
         tags = {
             tag["Key"]: tag["Value"] for tag in specification.get("Tag") or specification.get("Tags") or []

@@ -71,12 +71,11 @@ class Recorder:
     def _described(self, call: Call) -> dict[str, Any]:
         account = get_account_id_from(call.access_key)
         who = identities.principal(call.access_key, account)
-        needed = iam.permissions(implied.completed(call, account), account) + implied.permissions(
-            call, account
-        )
-        keys = conditions.condition_keys(call, account)
+        meant = implied.completed(call, account)
+        needed = iam.permissions(meant, account) + implied.permissions(call, account)
+        keys = conditions.condition_keys(meant, account)
         arns = dict.fromkeys(arn for permission in needed for arn in permission["resources"])
-        tags = {arn: found for arn in arns if (found := conditions.resource_tags(arn))}
+        tags = {arn: found for arn in arns if (found := conditions.resource_tags(arn, account))}
         on_resources = identities.resource_policies(arns, account)
         return {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
