@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,3 +88,14 @@ class Mark:
         ours = [process for process in processes.values() if belongs(process)]
         self._seen.update((process.pid, process.started) for process in ours)
         return ours
+
+    def kill(self) -> None:
+        """Kill every process of the command, also what appears meanwhile; return when none is left.
+
+        Some end by themselves between the look and the kill.
+        """
+        while ours := self.look():
+            for process in ours:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
+            time.sleep(0.02)

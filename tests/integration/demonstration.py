@@ -94,8 +94,7 @@ class Demonstration:
 
     def kill(self) -> None:
         """End whatever is left, for the sake of the next test."""
-        for process in self.mark.look():
-            os.kill(process.pid, signal.SIGKILL)
+        self.mark.kill()
 
     def left(self, seconds: float = 10.0) -> list[str]:
         """Return the commands of the processes that are still there after so many seconds at the most."""

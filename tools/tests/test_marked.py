@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 import marked
 import pytest
@@ -39,7 +40,8 @@ def family(mark: marked.Mark) -> Iterator[tuple[subprocess.Popen[str], int]]:
         child = int(parent.stdout.readline())
         yield parent, child
         parent.kill()
-    os.kill(child, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
 
 
 def test_finds_a_child_that_left_the_session_and_gave_up_its_environment(
@@ -58,6 +60,25 @@ def test_goes_on_seeing_a_child_whose_parent_has_ended(
     parent.kill()
     parent.wait()
     assert [process.pid for process in mark.look()] == [child]
+
+
+def test_kills_them_all(mark: marked.Mark, family: tuple[subprocess.Popen[str], int]) -> None:
+    parent, _ = family
+    mark.kill()
+    assert parent.wait() == -signal.SIGKILL
+    assert mark.look() == []
+
+
+def test_what_ends_by_itself_between_the_look_and_the_kill_is_no_trouble(
+    mark: marked.Mark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    ended = marked.Process(process.pid, 0, 1, "true", has_mark=True)
+    looks = iter([[ended], []])
+    monkeypatch.setattr(mark, "look", lambda: next(looks))
+    mark.kill()
+    assert list(looks) == []
 
 
 def test_does_not_see_the_processes_of_another_mark(family: tuple[subprocess.Popen[str], int]) -> None:

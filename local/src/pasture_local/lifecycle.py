@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from pasture_local.home import DEFAULT_REGION, Home, State
@@ -107,7 +108,9 @@ def down(home: Home) -> bool:
         # A supervisor that is still starting has not written its state yet.
         if not supervisor and (state := home.read_state()):
             supervisor = state.pid
-            os.kill(supervisor, signal.SIGTERM)
+            # It may end by itself just now.
+            with suppress(ProcessLookupError):
+                os.kill(supervisor, signal.SIGTERM)
         if time.monotonic() > deadline:
             raise TimeoutError(f"The cloud in {home.path} has not stopped after {_STOP_SECONDS:.0f} s.")
         time.sleep(0.05)

@@ -124,14 +124,17 @@ def test_setting_one_attribute_keeps_the_policy(cloud: Any, name: str) -> None:
 def test_a_long_poll_sees_at_once_what_becomes_visible_again(cloud: Any, name: str) -> None:
     sqs = cloud.client("sqs")
     url = sqs.create_queue(QueueName=name)["QueueUrl"]
-    late = []
-    for _ in range(3):
+    late: list[float] = []
+    while len(late) < 3:
         sqs.send_message(QueueUrl=url, MessageBody="x", DelaySeconds=1)
         sent = time.monotonic()
         # moto looks once a second, and therefore half a second late.
         time.sleep(0.5)
+        asked = time.monotonic()
         (message,) = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=5)["Messages"]
-        late.append(time.monotonic() - sent - 1)
+        # Not when the machine was too busy for the poll to begin half-way.
+        if asked - sent < 0.6:
+            late.append(time.monotonic() - sent - 1)
         sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
     assert min(late) < 0.4
 
