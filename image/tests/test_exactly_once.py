@@ -154,7 +154,7 @@ def test_two_workers_with_the_same_message_write_one_result(
         Worker(settings, tmp_path / "one") as one,
         Worker({**settings, "PASTURE_QUEUE_URL": other}, tmp_path / "two") as two,
     ):
-        wait_for(lambda: len(ollama.chats) == 2, 60, worker=one)
+        wait_for(lambda: len(ollama.chats) == 2, worker=one)
         wait_for(
             lambda: all(
                 "DocumentsSucceeded" in w.text() or "DocumentsRepeated" in w.text() for w in (one, two)

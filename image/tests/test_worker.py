@@ -76,7 +76,7 @@ def test_five_inputs_larger_than_the_context_are_sent_byte_for_byte(
         PASTURE_COMBINE_PROMPT="COMBINE",
     )
     with Worker(settings, tmp_path) as worker:
-        wait_for(lambda: cloud.outstanding() == 0, 60, worker=worker)
+        wait_for(lambda: cloud.outstanding() == 0, worker=worker)
         assert worker.stop() == 0
     for key, text in LONG.items():
         usage = cloud.provenance(f"summarize/{key}.txt")["usage"]

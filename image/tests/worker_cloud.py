@@ -20,6 +20,8 @@ from typing import Any
 import botocore.session
 
 REGION = "eu-west-1"
+# Far more than anything takes here, also on a machine that does other things.
+DEADLINE = 180.0  # seconds
 
 
 def free_port() -> int:
@@ -232,7 +234,7 @@ class Worker:
         self.process.wait(10)
         self._log.close()
 
-    def stop(self, seconds: float = 30.0) -> int:
+    def stop(self, seconds: float = 60.0) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
 
@@ -249,7 +251,7 @@ class Worker:
         return self.log_path.read_text()
 
 
-def wait_for(condition: Any, seconds: float = 30.0, worker: Worker | None = None) -> None:
+def wait_for(condition: Any, seconds: float = DEADLINE, worker: Worker | None = None) -> None:
     """Wait until `condition()` is true."""
     deadline = time.monotonic() + seconds
     while not condition():

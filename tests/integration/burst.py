@@ -116,12 +116,12 @@ class Burst:
 
         put(0)
         self.first_put = time.monotonic()
-        self.wait(lambda: self.samples[-1].desired > 0, 10, "the service is awake")
+        self.wait(lambda: self.samples[-1].desired > 0, 60, "the service is awake")
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(put, range(1, DOCUMENTS)))
         self.wait(lambda: not self.outstanding(), DEADLINE, "the documents are done")
         self.last_done = time.monotonic()
-        self.wait(self._at_rest, 120, "everything is back at zero")
+        self.wait(self._at_rest, DEADLINE, "everything is back at zero")
         # Whatever would wake it again had time to.
         time.sleep(self.real(4 * 60))
         self._watching.set()

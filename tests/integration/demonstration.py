@@ -96,7 +96,7 @@ class Demonstration:
         """End whatever is left, for the sake of the next test."""
         self.mark.kill()
 
-    def left(self, seconds: float = 10.0) -> list[str]:
+    def left(self, seconds: float = 60.0) -> list[str]:
         """Return the commands of the processes that are still there after so many seconds at the most."""
         deadline = time.monotonic() + seconds
         while (processes := self.mark.look()) and time.monotonic() < deadline:

@@ -106,7 +106,7 @@ def test_the_schedule_keeps_the_metrics_of_the_queue_alive(burst: Burst) -> None
     order = urllib.request.Request(url, method="POST")  # noqa: S310 - the emulator's
     urllib.request.urlopen(order, timeout=10).close()  # noqa: S310 - as above
     control = burst.demonstration.home / "logs" / "control.log"
-    burst.wait(lambda: '{"outcome": "kept 1"}' in control.read_text(), 15, "the function has used the queue")
+    burst.wait(lambda: '{"outcome": "kept 1"}' in control.read_text(), 90, "the function has used the queue")
 
 
 def without_ids(path: Path) -> dict[str, Any]:

@@ -32,6 +32,6 @@ def test_nothing_is_left_running(fresh: Demonstration, part: str) -> None:
     wait_for(fresh, part)
     # A terminal sends the signal to the whole group: to make as well.
     os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(60) != 0
+    assert process.wait(DEADLINE) != 0
     assert fresh.left() == []
     assert "Traceback" not in fresh.log.read_text()

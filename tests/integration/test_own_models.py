@@ -90,7 +90,7 @@ class Machine:
             yield
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(120)
             del self.environment["OLLAMA_HOST"]
 
     def play(self, playbook: str, **variables: Any) -> str:

@@ -42,7 +42,7 @@ def endpoint() -> Iterator[str]:
         yield process.stdout.readline().split()[-1]
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(120)
 
 
 class Account:

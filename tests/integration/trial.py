@@ -157,7 +157,7 @@ class Account:
             os.kill(self.pid, signal.SIGTERM)
             self._ended = True
         if self.process:
-            self.process.wait(30)
+            self.process.wait(120)
 
     def faults(self, *faults: dict[str, Any]) -> None:
         """Say what is to go wrong from now on; nothing of what was said before."""

@@ -49,7 +49,7 @@ def client(cloud: State) -> Client:
     return of
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 15.0, what: str = "the condition") -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 90.0, what: str = "the condition") -> Any:
     """The first true value of a condition that is looked at until it has one."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -90,7 +90,7 @@ def _emulator(*options: str) -> Iterator[Cloud]:
         yield Cloud(match[0])
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 @pytest.fixture(scope="session")

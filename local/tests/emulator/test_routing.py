@@ -220,7 +220,7 @@ def test_an_event_for_a_function_is_posted_to_the_function_runner(pipe: Pipe, fu
         SourceArn=f"arn:aws:events:eu-west-1:123456789012:rule/{pipe.name}",
     )
     pipe.send(n=2)
-    assert functions.received.get(timeout=5) == {"function_arn": arn, "event": {"service": "s"}}
+    assert functions.received.get(timeout=30) == {"function_arn": arn, "event": {"service": "s"}}
     assert len(pipe.received()) == 2
 
 

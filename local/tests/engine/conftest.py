@@ -56,6 +56,10 @@ class Engine:
         assert status == 200, text
         return [json.loads(line) for line in text.splitlines()]
 
+    def loaded(self, model: str = MODEL) -> list[Any]:
+        """What /api/ps says of a model; another test may have loaded others."""
+        return [one for one in self.json("GET", "/api/ps")[1]["models"] if one["name"] == model]
+
     def command(self, *args: str) -> subprocess.CompletedProcess[str]:
         """A run of the command-line interface against this server."""
         return subprocess.run(
@@ -85,7 +89,7 @@ def running(models: Path, **environment: str) -> Iterator[Engine]:
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 @pytest.fixture(scope="session")

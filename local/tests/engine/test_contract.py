@@ -141,17 +141,17 @@ def test_a_prompt_that_may_be_cut_but_not_shifted_is_refused(engine: Any) -> Non
 def test_an_empty_prompt_loads_and_keep_alive_zero_unloads(engine: Any) -> None:
     _, answer = engine.post("/api/generate", options={"num_ctx": 640}, keep_alive=-1)
     assert (answer["done"], answer["done_reason"], answer["response"]) == (True, "load", "")
-    (loaded,) = engine.json("GET", "/api/ps")[1]["models"]
+    (loaded,) = engine.loaded()
     assert (loaded["name"], loaded["context_length"], loaded["size_vram"]) == ("smollm2:135m", 640, 0)
     assert loaded["size"] > 98_000_000
     _, answer = engine.post("/api/generate", keep_alive=0)
     assert answer["done_reason"] == "unload"
-    assert engine.json("GET", "/api/ps")[1] == {"models": []}
+    assert engine.loaded() == []
 
 
 def test_the_context_is_capped_at_what_the_model_was_trained_with(engine: Any) -> None:
     engine.post("/api/chat", options={"num_ctx": 1_000_000, "num_thread": 1})
-    (loaded,) = engine.json("GET", "/api/ps")[1]["models"]
+    (loaded,) = engine.loaded()
     assert loaded["context_length"] == 8192
     engine.post("/api/chat", keep_alive=0)
 
@@ -234,4 +234,4 @@ def test_a_client_that_goes_away_frees_its_slot(engine: Any) -> None:
         started = time.monotonic()
         options = {"num_ctx": 4096, "num_predict": 2}
         assert engine.post("/api/generate", prompt="Hi", options=options)[0] == 200
-        assert time.monotonic() - started < 15
+        assert time.monotonic() - started < 45

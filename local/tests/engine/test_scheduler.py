@@ -66,7 +66,7 @@ def test_another_profile_waits_for_the_users_of_the_first(
         thread.start()
         assert not done.wait(0.2)
         assert not runners[0].closed
-    assert done.wait(2)
+    assert done.wait(30)
     thread.join()
     assert [(runner.profile.num_ctx, runner.closed) for runner in runners] == [(512, True), (1024, False)]
 
@@ -75,11 +75,13 @@ def test_too_many_that_wait_are_turned_away(scheduler: Scheduler) -> None:
     with scheduler.use(MODEL, PROFILE, None):
         waiting = threading.Thread(target=lambda: scheduler.use(MODEL, LARGER, None).__enter__(), daemon=True)
         waiting.start()
-        time.sleep(0.1)
+        deadline = time.monotonic() + 30
+        while not scheduler._waiting and time.monotonic() < deadline:
+            time.sleep(0.01)
         with pytest.raises(ApiError, match="server busy") as busy, scheduler.use(MODEL, LARGER, None):
             pass
     assert busy.value.status == 503
-    waiting.join(2)
+    waiting.join(30)
 
 
 def test_keep_alive_zero_unloads_after_the_last_user(scheduler: Scheduler, runners: list[FakeRunner]) -> None:

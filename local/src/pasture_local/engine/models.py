@@ -49,7 +49,13 @@ class Models:
 
     def ps(self) -> Body:
         """``GET /api/ps``."""
-        return {"models": [_running(loaded) for loaded in self._scheduler.loaded()]}
+        # One that answers and makes embeddings runs twice here, and once in Ollama.
+        models: dict[str, Body] = {}
+        for loaded in self._scheduler.loaded():
+            one = _running(loaded)
+            if (first := models.setdefault(loaded.model.digest, one)) is not one:
+                first["size"] += one["size"]
+        return {"models": list(models.values())}
 
     def show(self, body: Body) -> Body:
         """``POST /api/show``."""
