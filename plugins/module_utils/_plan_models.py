@@ -77,11 +77,18 @@ def own_objects(model: Mapping[str, Any]) -> list[str]:
     return sorted(str(model[key]).removeprefix("s3://") for key in ("from", "modelfile") if model.get(key))
 
 
+def own_buckets(model: Mapping[str, Any]) -> list[str]:
+    """The buckets of a model of the user's own; empty for one of Ollama's library."""
+    return sorted({place.partition("/")[0] for place in own_objects(model)})
+
+
 def seed_policy(
     stack: Stack, models: Iterable[Mapping[str, Any]], options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What the seeding task may do: read definitions, fetch the user's own weights, write the store."""
-    objects = sorted({place for model in models for place in own_objects(model)})
+    own = list(models)
+    objects = sorted({place for model in own for place in own_objects(model)})
+    buckets = sorted({bucket for model in own for bucket in own_buckets(model)})
     return policy(
         allow(
             "Definitions",
@@ -94,7 +101,10 @@ def seed_policy(
             [options["file_system_arn"]],
             StringEquals={"elasticfilesystem:AccessPointArn": options["access_point_arn"]},
         ),
-        allow("Weights", ["s3:GetObject"], [f"arn:{stack.partition}:s3:::{place}" for place in objects]),
+        allow("Weights", ["s3:GetObject"], [stack.bucket_arn(*place.split("/", 1)) for place in objects]),
+        # Without it S3 answers "forbidden" for an object that is not there.
+        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+        allow("Missing", ["s3:ListBucket"], [stack.bucket_arn(bucket) for bucket in buckets]),
     )
 
 

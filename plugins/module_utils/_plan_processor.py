@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.pasture.ollama.plugins.module_utils._plan_models import own_objects
+from ansible_collections.pasture.ollama.plugins.module_utils._plan_models import own_buckets, own_objects
 from ansible_collections.pasture.ollama.plugins.module_utils._stack import (
     Stack,
     allow,
@@ -225,6 +225,7 @@ def task_policy(stack: Stack, processor: Mapping[str, Any], options: Mapping[str
     results = options["results_bucket"]
     own = stack.bucket_arn(results, f"{name}/*")
     places = read_places(processor, options)
+    buckets = {results, *(bucket for bucket, _prefix in places), *own_buckets(processor["model"])}
     keys = [options.get("kms_key_arn"), options.get("source_kms_key_arn")]
     return policy(
         allow(
@@ -249,9 +250,7 @@ def task_policy(stack: Stack, processor: Mapping[str, Any], options: Mapping[str
         allow(
             "Missing",
             ["s3:ListBucket"],
-            sorted(
-                {stack.bucket_arn(bucket) for bucket in [results, *(bucket for bucket, _prefix in places)]}
-            ),
+            [stack.bucket_arn(bucket) for bucket in sorted(buckets)],
         ),
         allow("Results", ["s3:GetObject", "s3:PutObject"], [own]),
         allow(

@@ -35,6 +35,14 @@ class People:
 
     def play(self, playbook: str, stack: str, policies: tuple[str, ...], **variables: Any) -> str:
         """Run a playbook as a user with these policies of docs/iam; return what it said."""
+        ran = self.attempt(playbook, stack, policies, **variables)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    def attempt(
+        self, playbook: str, stack: str, policies: tuple[str, ...], **variables: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a playbook as such a user, which may fail."""
         values = {
             "stack": stack,
             "account": "123456789012",
@@ -52,7 +60,7 @@ class People:
             "pasture_environment": {**endpoint, **self.keys[name]},
             **variables,
         }
-        ran = subprocess.run(
+        return subprocess.run(
             [BIN / "ansible-playbook", f"pasture.ollama.{playbook}", "-e", json.dumps(given)],
             env=self.demonstration.environment() | {"ANSIBLE_LOCALHOST_WARNING": "False"},
             cwd=self.demonstration.home.parent,
@@ -61,5 +69,3 @@ class People:
             timeout=DEADLINE,
             check=False,
         )
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        return ran.stdout

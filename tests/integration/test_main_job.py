@@ -20,6 +20,8 @@ from pasture_local.demo.run import variables
 
 pytestmark = pytest.mark.integration
 
+MISSING = {"name": "lost", "inputs": ["text/plain"], "outputs": ["text/plain"], "context_length": 2048}
+
 
 @dataclass
 class Finished:
@@ -188,9 +190,22 @@ def test_each_command_can_be_run_by_somebody_who_may_do_nothing_else(people: Peo
     assert "smollm2" in people.play("models", "demo", ("show-models",))
 
 
-def test_a_stack_is_deployed_and_destroyed_by_somebody_who_may_do_nothing_else(people: People) -> None:
-    wanted = variables("smollm2:135m", "Summarise the document.") | {"pasture_stack": "second"}
-    deployed = people.play("deploy", "second", deployers.DEPLOY, **wanted, pasture_image={"uri": IMAGE})
+def test_a_stack_is_deployed_and_destroyed_by_somebody_who_may_do_nothing_else(
+    people: People, finished: Finished
+) -> None:
+    wanted = variables("smollm2:135m", "Summarise the document.") | {
+        "pasture_stack": "second",
+        "pasture_image": {"uri": IMAGE},
+    }
+    # A model that is not where it is said to be: the seeding task is the one to find out.
+    missing = {**MISSING, "from": f"s3://{finished.bucket('source')}/lost.gguf"}
+    processors = [{**one, "model": missing} for one in wanted["pasture_processors"]]
+    failed = people.attempt(
+        "deploy", "second", deployers.DEPLOY, **(wanted | {"pasture_processors": processors})
+    )
+    assert failed.returncode == 2, failed.stdout
+    assert re.search(r"The seeding task \S+ failed: .*lost\.gguf", failed.stdout), failed.stdout
+    deployed = people.play("deploy", "second", deployers.DEPLOY, **wanted)
     assert "failed=0" in deployed
     destroyed = people.play("destroy", "demo", deployers.DEPLOY, pasture_delete_data=True)
     assert "failed=0" in destroyed

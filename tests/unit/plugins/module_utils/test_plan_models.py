@@ -89,7 +89,9 @@ def test_weights_of_ones_own_may_be_fetched_from_where_they_are_and_nowhere_else
         "outputs": ["text/plain"],
         "from": "s3://models/mine.gguf",
     }
-    assert statements(plan(own, "llava"))["Weights"]["Resource"] == ["arn:aws:s3:::models/mine.gguf"]
+    found = statements(plan(own, "llava"))
+    assert found["Weights"]["Resource"] == ["arn:aws:s3:::models/mine.gguf"]
+    assert found["Missing"]["Resource"] == ["arn:aws:s3:::models"], "or a wrong key would be 'access denied'"
     with_modelfile = plan({**own, "modelfile": "s3://models/Modelfile"})
     assert statements(with_modelfile)["Weights"]["Resource"] == [
         "arn:aws:s3:::models/Modelfile",

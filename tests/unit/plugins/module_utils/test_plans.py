@@ -300,6 +300,8 @@ def test_a_worker_can_tell_that_an_object_is_not_there() -> None:
     missing = statements(task_policy(STACK, processor(), OPTIONS))["Missing"]
     assert missing["Resource"] == ["arn:aws:s3:::results", "arn:aws:s3:::source"]
     assert "Condition" not in missing
+    own = processor(model={"from": "s3://weights/llama/8b.gguf"})
+    assert "arn:aws:s3:::weights" in statements(task_policy(STACK, own, OPTIONS))["Missing"]["Resource"]
 
 
 def test_no_permission_of_a_worker_is_for_everything() -> None:
