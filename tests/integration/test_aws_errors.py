@@ -58,10 +58,10 @@ TROUBLES = (
     Trouble("s3:PutBucketPolicy", "AccessDenied", "bucket pasture-trial-", DENIED, always=True),
     # cache
     Trouble("efs:CreateFileSystem", always=True),
+    Trouble("efs:CreateAccessPoint"),
     Trouble(
         "efs:CreateMountTarget", "NetworkInterfaceLimitExceeded", "mount target in subnet-", QUOTA, skip=1
     ),
-    Trouble("efs:CreateAccessPoint"),
     # cluster
     # Both roles, so that neither gets as far as its profile.
     Trouble("iam:PutRolePolicy", "LimitExceeded", "pasture-trial-", QUOTA, times=2, always=True),

@@ -113,8 +113,10 @@ def without_ids(path: Path) -> dict[str, Any]:
     """Return a saved scaling without what AWS makes up anew each time, and in one order."""
     text = json.dumps(asdict(Scaling.load(path)))
     scaling = json.loads(re.sub(r"scalingPolicy:[0-9a-f-]{36}:", "scalingPolicy:ID:", text))
-    # They are made side by side, and listed as they were made.
+    # They are made side by side, and listed as they were made; an alarm's actions are in the order of those ids.
     scaling["alarms"].sort(key=itemgetter("AlarmName"))
+    for alarm in scaling["alarms"]:
+        alarm["AlarmActions"].sort()
     return dict(scaling)
 
 
