@@ -534,3 +534,24 @@ def test_a_missing_action_is_named_and_not_retried(
     with pytest.raises(ClientError, match="AWS emulator does not have") as missing:
         getattr(cloud.client(service), call)(**arguments)
     assert missing.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
+
+
+@pytest.mark.mends("one-at-a-time")
+def test_lists_are_answered_while_other_clients_change_things(cloud: Any) -> None:
+    ec2 = cloud.client("ec2")
+    # So many that a list takes longer than Python lets a thread run while others wait.
+    ids = [f"eipalloc-{number:017x}" for number in range(400)]
+    tags = [{"Key": f"key-{number}", "Value": "x"} for number in range(45)]
+
+    def call(number: int) -> int:
+        if number % 2:
+            found: list[Any] = ec2.describe_tags(Filters=[{"Name": "value", "Values": ["y"]}])["Tags"]
+            return len(found)
+        (ec2.create_tags if number % 4 else ec2.delete_tags)(Resources=ids, Tags=tags)
+        return 0
+
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert sum(pool.map(call, range(600))) == 0
+    finally:
+        ec2.delete_tags(Resources=ids, Tags=tags)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,6 +12,7 @@ from moto import backends
 from moto.core import responses
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, BaseResponse
+from moto.s3.responses import S3Response
 
 from pasture_local.emulator.patches._patch import Patch
 
@@ -40,6 +42,23 @@ def missing_actions(call_action: Callable[[Any], Any], self: Any) -> Any:
         return _NOT_IMPLEMENTED, headers, body
 
 
+# One for all services: they change each other's things. A call within a call does not wait for itself.
+_LOCK = threading.RLock()
+
+
+def one_at_a_time(original: Callable[..., Any], self: Any, *args: Any) -> Any:
+    """moto answers calls of several clients at once without locks: a list fails with HTTP 500 ("dictionary changed
+    size during iteration") when something is made meanwhile, and two conditional writes of one object both win.
+
+    Here calls wait for each other, except long polls, which have locks of their own (sqs-receive).
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+    """
+    if self.service_name == "sqs" and self._get_action() == "ReceiveMessage":
+        return original(self, *args)
+    with _LOCK:
+        return original(self, *args)
+
+
 @functools.cache
 def _method_names(clazz: type) -> frozenset[str]:
     return frozenset(name for name in dir(clazz) if callable(getattr(clazz, name, None)))
@@ -63,5 +82,9 @@ def module_list(original: Callable[[], Iterable[str]]) -> tuple[str, ...]:
 PATCHES = (
     Patch("module-list", backends, "list_of_moto_modules", module_list),
     Patch("missing-actions", BaseResponse, "call_action", missing_actions),
+    Patch("one-at-a-time", BaseResponse, "call_action", one_at_a_time),
+    # S3 has a way of its own.
+    Patch("one-at-a-time", S3Response, "_bucket_response", one_at_a_time),
+    Patch("one-at-a-time", S3Response, "_key_response", one_at_a_time),
     Patch("method-lookup", responses, "method_names_from_class", method_lookup),
 )
